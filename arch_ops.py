@@ -1,0 +1,320 @@
+"""Convolutions, normalisation, residual and attention blocks that the transforms of all papers are built from.
+
+All maps are (b, h, w, c). Layers compute in the type of their input; weights are float32.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from swin_transformers_tf import BasicLayer, Layer, Sequential, SwinBlock, pixel_shuffle
+
+Activation = Callable[[tf.Tensor], tf.Tensor]
+
+
+def leaky_relu(x: tf.Tensor) -> tf.Tensor:
+    """Slope 0.01, as in PyTorch (TensorFlow's default is 0.2)."""
+    return tf.nn.leaky_relu(x, alpha=0.01)
+
+
+def lower_bound(x: tf.Tensor, bound: float) -> tf.Tensor:
+    """max(x, bound), whose gradient also passes below the bound where it would raise x (Balle et al. 2018)."""
+
+    @tf.custom_gradient
+    def bounded(x):
+        def grad(dy):
+            return tf.where(tf.logical_or(x >= bound, dy < 0), dy, tf.zeros_like(dy))
+        return tf.maximum(x, tf.cast(bound, x.dtype)), grad
+
+    return bounded(x)
+
+
+def _paddings(kernel: int, padding: str):
+    """TensorFlow's padding argument: its own "SAME", or PyTorch's kernel // 2 on both sides."""
+    if padding == "same":
+        return "SAME"
+    side = [kernel // 2, kernel // 2]
+    return [[0, 0], side, side, [0, 0]]
+
+
+@lru_cache(maxsize=None)
+def rdft_basis(side: int) -> np.ndarray:
+    """(2 * side * (side // 2 + 1), side * side): from real and imaginary parts of a real Fourier transform to taps."""
+    half = side // 2 + 1
+    parts = np.zeros((2, side, half, 2 * side * half))
+    parts.reshape(-1, parts.shape[-1])[:] = np.eye(2 * side * half)
+    taps = np.fft.irfft2(np.moveaxis(parts[0] + 1j * parts[1], -1, 0), (side, side), norm="ortho")
+    return taps.reshape(len(taps), side * side)
+
+
+class Conv(Layer):
+    """Convolution with bias: (b, h, w, c) -> (b, h/stride, w/stride, filters).
+
+    Args:
+      filters, kernel, stride: as usual; odd kernels are padded, a kernel equal to the stride cuts patches.
+      activation: applied last, or None.
+      padding: "symmetric" (PyTorch) or "same" (TensorFlow); they differ only where stride > 1.
+      use_bias: whether there is a bias.
+      rdft: store the kernel as its real Fourier transform, which changes how Adam moves it (TFC's default).
+    """
+
+    def __init__(self, filters: int, kernel: int = 3, stride: int = 1, activation: Activation | None = None,
+                 padding: str = "symmetric", use_bias: bool = True, rdft: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.side, self.stride, self.activation = filters, kernel, stride, activation
+        self.padding, self.use_bias, self.rdft = padding, use_bias, rdft
+
+    def build(self, shape):
+        taps = (self.side, self.side, shape[-1], self.filters)
+        self.kernel = self.weight("kernel", *self._stored(taps))
+        self.bias = self.weight("bias", (self.filters,)) if self.use_bias else None
+
+    def _stored(self, taps):
+        if not self.rdft:
+            return taps, "glorot_uniform"
+        basis = rdft_basis(self.side)
+        kernel = tf.keras.initializers.GlorotUniform()(taps)
+        spectrum = np.linalg.pinv(basis).T @ np.reshape(kernel, (self.side ** 2, -1))
+        return (len(basis), *taps[2:]), lambda *_, **__: tf.reshape(
+            tf.constant(spectrum, tf.float32), (len(basis), *taps[2:]))
+
+    def taps(self, dtype) -> tf.Tensor:
+        """The kernel (k, k, in, out) in the type asked for."""
+        kernel = tf.cast(self.kernel, dtype)
+        if not self.rdft:
+            return kernel
+        flat = tf.tensordot(tf.constant(rdft_basis(self.side).T, dtype), kernel, 1)
+        return tf.reshape(flat, (self.side, self.side, *self.kernel.shape[1:]))
+
+    def call(self, x):
+        x = self._convolve(x, self.taps(x.dtype))
+        if self.bias is not None:
+            x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
+        return self.activation(x) if self.activation else x
+
+    def _convolve(self, x, kernel):
+        if self.side == 1 and self.stride > 1:
+            # oneDNN's filter gradient of a strided 1x1 convolution corrupts memory in TF 2.14; this is the same.
+            return tf.nn.conv2d(x[:, ::self.stride, ::self.stride], kernel, 1, "VALID")
+        if self.side == self.stride:
+            return tf.nn.conv2d(x, kernel, self.stride, "VALID")
+        padding = "SAME" if self.stride == 1 else _paddings(self.side, self.padding)
+        return tf.nn.conv2d(x, kernel, self.stride, padding)
+
+
+class MaskedConv(Conv):
+    """A convolution that sees only the taps at odd row + column distance: the other colour of a checkerboard."""
+
+    def taps(self, dtype):
+        row, column = np.indices((self.side, self.side))
+        mask = ((row + column - 2 * (self.side // 2)) % 2)[:, :, None, None]
+        return super().taps(dtype) * tf.constant(mask, dtype)
+
+
+class Deconv(Layer):
+    """Transposed convolution with bias: (b, h, w, c) -> (b, h * stride, w * stride, filters).
+
+    "symmetric" is PyTorch's padding k // 2 with output padding stride - 1; "same" is TensorFlow's, one pixel off.
+    The kernel is stored (k, k, out, in).
+    """
+
+    def __init__(self, filters: int, kernel: int = 5, stride: int = 2, activation: Activation | None = None,
+                 padding: str = "symmetric", **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.side, self.stride = filters, kernel, stride
+        self.activation, self.padding = activation, padding
+
+    def build(self, shape):
+        self.kernel = self.weight("kernel", (self.side, self.side, self.filters, shape[-1]), "glorot_uniform")
+        self.bias = self.weight("bias", (self.filters,))
+
+    def call(self, x):
+        size = tf.shape(x)
+        shape = (size[0], size[1] * self.stride, size[2] * self.stride, self.filters)
+        x = tf.nn.conv2d_transpose(x, tf.cast(self.kernel, x.dtype), shape, self.stride,
+                                   _paddings(self.side, self.padding))
+        x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
+        return self.activation(x) if self.activation else x
+
+
+class SubpixelConv(Layer):
+    """3x3 convolution to 4 * filters channels, then pixel shuffle: (b, h, w, c) -> (b, 2h, 2w, filters)."""
+
+    def __init__(self, filters: int, shuffle: str = "inner", **kwargs):
+        super().__init__(**kwargs)
+        self.conv, self.shuffle = Conv(4 * filters, 3), shuffle
+
+    def call(self, x):
+        return pixel_shuffle(self.conv(x), self.shuffle)
+
+
+class GDN(Layer):
+    """Generalised divisive normalisation and its inverse (Balle, Laparra, Simoncelli, ICLR 2016 and 2017).
+
+    "gdn": x / sqrt(beta + gamma x^2); "gdn1": x / (beta + gamma |x|). Stored are p with value = max(p, bound)^2 -
+    2^-36, which keeps beta >= 1e-6 and gamma >= 0. gamma is (in, out).
+    """
+
+    PEDESTAL = 2.0 ** -36
+
+    def __init__(self, inverse: bool = False, form: str = "gdn", **kwargs):
+        super().__init__(**kwargs)
+        self.inverse, self.form = inverse, form
+
+    def build(self, shape):
+        c = shape[-1]
+        stored = (np.sqrt(np.ones(c) + self.PEDESTAL), np.sqrt(0.1 * np.eye(c) + self.PEDESTAL))
+        self.beta = self.weight("beta", (c,), lambda *_, **__: tf.constant(stored[0], tf.float32))
+        self.gamma = self.weight("gamma", (c, c), lambda *_, **__: tf.constant(stored[1], tf.float32))
+
+    def _value(self, stored, minimum, dtype):
+        bound = (minimum + self.PEDESTAL) ** 0.5
+        return tf.square(lower_bound(tf.cast(stored, dtype), bound)) - tf.constant(self.PEDESTAL, dtype)
+
+    def call(self, x):
+        wide = tf.float32 if x.dtype == tf.bfloat16 else x.dtype   # the parameters' squares need more than 8 bits
+        beta, gamma = self._value(self.beta, 1e-6, wide), self._value(self.gamma, 0.0, wide)
+        strength = tf.abs(x) if self.form == "gdn1" else tf.square(x)
+        norm = tf.nn.conv2d(strength, tf.cast(gamma, x.dtype)[None, None], 1, "VALID")
+        norm = tf.nn.bias_add(norm, tf.cast(beta, x.dtype))
+        if self.form == "gdn1":
+            return x * norm if self.inverse else x / norm
+        return x * (tf.sqrt(norm) if self.inverse else tf.math.rsqrt(norm))
+
+
+class ResidualBlock(Layer):
+    """x + leaky(conv3(leaky(conv3(x)))): (b, h, w, c) -> the same (Cheng et al., CVPR 2020)."""
+
+    def build(self, shape):
+        self.conv1, self.conv2 = (Conv(shape[-1], 3, activation=leaky_relu) for _ in range(2))
+
+    def call(self, x):
+        return x + self.conv2(self.conv1(x))
+
+
+class ResidualBlockWithStride(Layer):
+    """Halves the map: GDN(conv3(leaky(conv3 / 2))) plus a strided 1x1 skip (Cheng et al., CVPR 2020)."""
+
+    def __init__(self, filters: int, padding: str = "symmetric", gdn: str = "gdn", **kwargs):
+        super().__init__(**kwargs)
+        self.conv1 = Conv(filters, 3, 2, leaky_relu, padding)
+        self.conv2 = Conv(filters, 3)
+        self.gdn = GDN(form=gdn)
+        self.skip = Conv(filters, 1, 2)
+
+    def call(self, x):
+        return self.gdn(self.conv2(self.conv1(x))) + self.skip(x)
+
+
+class ResidualBlockUpsample(Layer):
+    """Doubles the map: IGDN(conv3(leaky(subpixel conv))) plus a subpixel convolution as skip (Cheng et al. 2020)."""
+
+    def __init__(self, filters: int, shuffle: str = "inner", gdn: str = "gdn", **kwargs):
+        super().__init__(**kwargs)
+        self.subpel_conv = SubpixelConv(filters, shuffle)
+        self.conv = Conv(filters, 3)
+        self.igdn = GDN(inverse=True, form=gdn)
+        self.upsample = SubpixelConv(filters, shuffle)
+
+    def call(self, x):
+        return self.igdn(self.conv(leaky_relu(self.subpel_conv(x)))) + self.upsample(x)
+
+
+class ConvTransBlock(Layer):
+    """TCM's block (Liu et al. 2023, section 3.1, figure 3): half the channels convolve, half attend.
+
+    ```
+    x ─ 1x1 ─┬─ first half: residual block, + identity once more ─┬─ 1x1 ─ + x
+             └─ second half: Swin block ──────────────────────────┘
+    ```
+    The identity of the convolutional half enters twice, inside the residual block and around it, as in the authors'
+    code.
+    """
+
+    def __init__(self, head_dim: int, window: int, shifted: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.head_dim, self.window, self.shifted = head_dim, window, shifted
+
+    def build(self, shape):
+        half = shape[-1] // 2
+        if half % self.head_dim:
+            raise ValueError(f"{half} transformer channels do not divide into heads of {self.head_dim}")
+        self.conv1_1, self.conv1_2 = Conv(shape[-1], 1), Conv(shape[-1], 1)
+        self.conv_block = ResidualBlock()
+        self.trans_block = SwinBlock(half // self.head_dim, self.window, self.window // 2 * self.shifted)
+
+    def call(self, x):
+        conv, trans = tf.split(self.conv1_1(x), 2, -1)
+        conv = self.conv_block(conv) + conv
+        return x + self.conv1_2(tf.concat([conv, self.trans_block(trans)], -1))
+
+
+class ResidualBottleneck(Layer):
+    """x + conv1(relu(conv3(relu(conv1(x))))), half as wide inside; optionally ends in a ReLU (He et al. 2022)."""
+
+    def __init__(self, final_relu: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.final_relu = final_relu
+
+    def build(self, shape):
+        half = shape[-1] // 2
+        self.conv1 = Conv(half, 1, activation=tf.nn.relu)
+        self.conv2 = Conv(half, 3, activation=tf.nn.relu)
+        self.conv3 = Conv(shape[-1], 1)
+
+    def call(self, x):
+        x = x + self.conv3(self.conv2(self.conv1(x)))
+        return tf.nn.relu(x) if self.final_relu else x
+
+
+class AttentionBlock(Layer):
+    """x + a(x) * sigmoid(b(x)): trunk of three residual units, mask of three and a 1x1 (Cheng et al., CVPR 2020)."""
+
+    def __init__(self, unit_relu: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.unit_relu = unit_relu
+
+    def build(self, shape):
+        self.conv_a = Sequential(ResidualBottleneck(self.unit_relu) for _ in range(3))
+        self.conv_b = Sequential([*(ResidualBottleneck(self.unit_relu) for _ in range(3)), Conv(shape[-1], 1)])
+
+    def call(self, x):
+        return x + self.conv_a(x) * tf.sigmoid(self.conv_b(x))
+
+
+class SWAtten(Layer):
+    """TCM's attention for the entropy parameters (Liu et al. 2023, section 3.2, figure 5): (b, h, w, c) -> the same.
+
+    ```
+    x ─ 1x1 ─ t ─┬─ a: three residual units ─────────────────────── * ─ + t ─ 1x1
+                 └─ Swin blocks (W, SW) ─ b: three units, 1x1 ─ sigmoid ┘
+    ```
+    The sum goes around the narrow part only; there is no skip from the wide input.
+    """
+
+    def __init__(self, width: int, head_dim: int, window: int, unit_relu: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.unit_relu = width, unit_relu
+        self.in_conv = Conv(width, 1)
+        self.non_local_block = BasicLayer(2, width // head_dim, window)
+
+    def build(self, shape):
+        self.out_conv = Conv(shape[-1], 1)
+        self.conv_a = Sequential(ResidualBottleneck(self.unit_relu) for _ in range(3))
+        self.conv_b = Sequential([*(ResidualBottleneck(self.unit_relu) for _ in range(3)), Conv(self.width, 1)])
+
+    def call(self, x):
+        t = self.in_conv(x)
+        gate = tf.sigmoid(self.conv_b(self.non_local_block(t)))
+        return self.out_conv(self.conv_a(t) * gate + t)
+
+
+def conv_stack(widths: tuple[int, ...], kernels: tuple[int, ...], activation: Activation) -> Sequential:
+    """Convolutions of stride 1 with an activation after each but the last: the parameter networks of all contexts."""
+    last = len(widths) - 1
+    return Sequential(Conv(n, k, activation=activation if i < last else None)
+                      for i, (n, k) in enumerate(zip(widths, kernels)))

@@ -1,0 +1,1 @@
+"""What no paper should have to know: the slice loops, coding, files, pictures, training, measuring, the command line."""

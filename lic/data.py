@@ -1,0 +1,137 @@
+"""Training patches from a folder of pictures or from TFDS, as a function of the seed and the step alone.
+
+The n-th patch of a run is the same however often the run was interrupted, so that `train` goes on exactly where it was.
+"""
+
+from __future__ import annotations
+
+import glob as globbing
+import sys
+
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from lic.errors import DataError, UsageError
+
+_DECODED_BY_TF = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+def find(pattern: str, patchsize: int) -> list[str]:
+    """The pictures of a glob that TensorFlow reads and that hold a patch, sorted.
+
+    Raises:
+      UsageError: nothing matches. DataError: nothing that matches can be used.
+    """
+    paths = sorted(p for p in globbing.glob(pattern, recursive=True) if p.lower().endswith(_DECODED_BY_TF))
+    if not paths:
+        raise UsageError(f"--train_glob '{pattern}' matches no JPEG, PNG or BMP picture")
+    bar = tqdm(paths, "looking at pictures", unit="", leave=False, disable=not sys.stderr.isatty())
+    usable = [p for p in bar if _holds_a_patch(p, patchsize)]
+    if not usable:
+        raise DataError(f"none of the {len(paths)} pictures of '{pattern}' can be read and is at least "
+                        f"{patchsize}x{patchsize}: give larger ones, or a smaller --patchsize")
+    if len(usable) < len(paths):
+        print(f"{len(paths) - len(usable)} of {len(paths)} pictures left out: unreadable, or smaller than "
+              f"{patchsize}x{patchsize}", file=sys.stderr)
+    return usable
+
+
+def _holds_a_patch(path: str, patchsize: int) -> bool:
+    try:
+        with Image.open(path) as image:
+            return min(image.size) >= patchsize and image.mode in ("RGB", "L", "P", "RGBA", "LA", "1")
+    except Exception:  # Pillow raises many kinds; all mean that this picture is left out
+        return False
+
+
+def _corner(shape: tf.Tensor, patchsize: int, seed: tf.Tensor) -> tf.Tensor:
+    """A random upper left corner (row, column) of a patch in a picture of that shape."""
+    room = tf.cast(shape[:2] - patchsize, tf.float32)
+    u = tf.random.stateless_uniform((2,), seed)
+    return tf.minimum(tf.cast(u * (room + 1), tf.int32), shape[:2] - patchsize)
+
+
+def _cut(contents: tf.Tensor, patchsize: int, seed: tf.Tensor) -> tf.Tensor:
+    """A random patch of an encoded picture; of a JPEG only the blocks under it are decoded."""
+
+    def from_jpeg():
+        corner = _corner(tf.io.extract_jpeg_shape(contents), patchsize, seed)
+        return tf.io.decode_and_crop_jpeg(contents, tf.concat([corner, [patchsize, patchsize]], 0), channels=3)
+
+    def from_other():
+        picture = tf.io.decode_image(contents, channels=3, expand_animations=False)
+        corner = _corner(tf.shape(picture), patchsize, seed)
+        return tf.slice(picture, tf.concat([corner, [0]], 0), (patchsize, patchsize, 3))
+
+    return tf.cond(tf.io.is_jpeg(contents), from_jpeg, from_other)
+
+
+def _flip(patch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.image.stateless_random_flip_left_right(patch, seed)
+
+
+def _seed(settings, n: tf.Tensor, purpose: int) -> tf.Tensor:
+    return tf.stack([tf.constant(settings.seed * 7919 + purpose, tf.int64), n])
+
+
+def _pick(settings, n: tf.Tensor, count: int) -> tf.Tensor:
+    """Which picture the n-th patch comes from: a new order of all of them in each round."""
+    seed = tf.cast(tf.stack([settings.seed, 0, n // count]), tf.uint32)
+    return tf.random.experimental.index_shuffle(tf.cast(n % count, tf.int32), seed, count - 1)
+
+
+def _batches(settings, start_step: int, patch_of) -> tf.data.Dataset:
+    """Batches (b, p, p, 3) uint8 from the given step on, without end."""
+
+    def patch(n):
+        p = settings.patchsize
+        return tf.ensure_shape(_flip(patch_of(n), _seed(settings, n, 2)), (p, p, 3))
+
+    data = tf.data.Dataset.range(start_step * settings.batchsize, 2 ** 62)
+    data = data.map(patch, num_parallel_calls=settings.preprocess_threads)
+    return data.batch(settings.batchsize, drop_remainder=True).prefetch(4)
+
+
+def from_files(settings, start_step: int = 0) -> tf.data.Dataset:
+    """Random patches of the pictures of `settings.train_glob`."""
+    paths = tf.constant(find(settings.train_glob, settings.patchsize))
+
+    def patch_of(n):
+        path = tf.gather(paths, _pick(settings, n, len(paths)))
+        return _cut(tf.io.read_file(path), settings.patchsize, _seed(settings, n, 1))
+
+    return _batches(settings, start_step, patch_of)
+
+
+def from_tfds(settings, start_step: int = 0, name: str = "clic") -> tf.data.Dataset:
+    """Random patches of a TFDS picture set; it is downloaded at its first use.
+
+    Raises:
+      DataError: the set is neither there nor to be had.
+    """
+    import tensorflow_datasets as tfds  # slow to import, and not needed elsewhere
+    try:
+        source = tfds.data_source(name, split="train", decoders={"image": tfds.decode.SkipDecoding()})
+    except Exception as error:  # TFDS raises whatever the network does
+        raise DataError(f"the data set '{name}' of TFDS can't be had ({str(error).splitlines()[0][:120]}): "
+                        "give --train_glob 'folder/**/*.jpg'") from None
+    large = [i for i in range(len(source)) if _large_enough(source[i]["image"], settings.patchsize)]
+
+    def patch_of(n):
+        index = tf.gather(tf.constant(large, tf.int64), _pick(settings, n, len(large)))
+        contents = tf.numpy_function(lambda i: source[int(i)]["image"], [index], tf.string, stateful=False)
+        return _cut(tf.ensure_shape(contents, ()), settings.patchsize, _seed(settings, n, 1))
+
+    return _batches(settings, start_step, patch_of)
+
+
+def _large_enough(contents: bytes, patchsize: int) -> bool:
+    import io
+    with Image.open(io.BytesIO(contents)) as image:
+        return min(image.size) >= patchsize
+
+
+def patches(settings, start_step: int = 0) -> tf.data.Dataset:
+    """The training data that the settings ask for, from a step on."""
+    return from_files(settings, start_step) if settings.train_glob else from_tfds(settings, start_step)

@@ -1,0 +1,181 @@
+"""The Keras model under every paper: losses, training step, and the way from pixels to strings and back.
+
+Symbols as in the papers: x picture, y latent, z hyper latent, g_a / g_s analysis and synthesis, h_a / h_s their hyper
+twins. Pictures are (b, h, w, 3) in 0..255; y is at 1/16, z at 1/64.
+
+Gotchas:
+* The picture is padded once, to a multiple of 64 by repeating its edge, and cropped once.
+* Rates are bits per pixel of the picture as given, without padding.
+* `freeze()` must follow the last change of the weights: range coding works from integer tables.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_compression as tfc
+
+from config import Preset
+from lic import coders
+from lic.coders import CONTINUOUS, PORTABLE, Arithmetic, Decoder, Encoder, Estimator, GaussianModel, Tables
+
+STRIDE = 64
+
+
+class Estimate(NamedTuple):
+    """What a forward pass gives: reconstruction (b, h, w, 3), quantised latent, and bits, (b,) each."""
+
+    x_hat: tf.Tensor
+    y_hat: tf.Tensor
+    bits_y: tf.Tensor
+    bits_z: tf.Tensor
+
+
+class Encoded(NamedTuple):
+    """Strings and symbols in the order z, parts of y: (b,) string tensors and int32 tensors."""
+
+    strings: list
+    symbols: list
+
+
+def pad(x: tf.Tensor, multiple: int = STRIDE) -> tf.Tensor:
+    """(b, h, w, c) -> the same with the last row and column repeated up to multiples."""
+    for axis in (1, 2):
+        size = tf.shape(x)[axis]
+        padded = size + -size % multiple
+        x = tf.gather(x, tf.minimum(tf.range(padded), size - 1), axis=axis)
+    return x
+
+
+class LatentCodec(tf.keras.Model):
+    """A transform coder with hyperprior and context; a paper's class builds its parts.
+
+    A subclass sets `g_a`, `g_s`, `h_a`, `h_s` (whose output is what its context calls `hyper`) and `context`.
+
+    Args:
+      preset: the architecture.
+      precision: type of analysis and synthesis, "float32" or "bfloat16".
+      arithmetic: of the entropy path when coding and in evaluation.
+    """
+
+    def __init__(self, preset: Preset, precision: str = "float32", arithmetic: Arithmetic = PORTABLE):
+        super().__init__(name=preset.name.replace("-", "_"))
+        self.preset, self.arithmetic = preset, arithmetic
+        self.transform_dtype = tf.as_dtype(precision)
+        self.prior = tfc.NoisyDeepFactorized(batch_shape=(preset.hyper_depth,), num_filters=preset.prior_filters)
+        # CompressAI's priors have a learned median; ours stays at zero.
+        self.z_median = self.add_weight(name="z_median", shape=(preset.hyper_depth,), initializer="zeros",
+                                        trainable=False)
+        self.em_y: GaussianModel | None = None
+        self.em_z: tfc.ContinuousBatchedEntropyModel | None = None
+
+    def build_weights(self) -> None:
+        """Creates all weights, by one pass over the smallest picture."""
+        self.estimate(tf.zeros((1, STRIDE, STRIDE, 3)), arithmetic=CONTINUOUS)
+        self.built = True
+
+    # Transforms -------------------------------------------------------------------------------------------------
+
+    def analyse(self, x: tf.Tensor) -> tf.Tensor:
+        """Padded picture -> y, (b, h/16, w/16, M) float32."""
+        return tf.cast(self.g_a(tf.cast(x, self.transform_dtype) / 255), tf.float32)
+
+    def synthesise(self, y_hat: tf.Tensor) -> tf.Tensor:
+        """y_hat -> padded reconstruction in 0..255, float32, not clipped."""
+        return tf.cast(self.g_s(tf.cast(y_hat, self.transform_dtype)), tf.float32) * 255
+
+    def hyper(self, z_hat: tf.Tensor, arithmetic: Arithmetic):
+        """What the context conditions on, in the arithmetic's type."""
+        return self.h_s(tf.cast(z_hat, arithmetic.dtype))
+
+    # Estimating -------------------------------------------------------------------------------------------------
+
+    def estimate(self, x: tf.Tensor, training: bool = False, arithmetic: Arithmetic | None = None) -> Estimate:
+        """Forward pass with the rate it would cost; differentiable."""
+        arithmetic = CONTINUOUS if training else arithmetic or self.arithmetic
+        y = self.analyse(pad(x))
+        z = self.h_a(y) - self.z_median
+        em_z = coders.factorised_model(self.prior, compression=False)
+        _, bits_z = em_z(z, training=training)
+        coder = Estimator(GaussianModel(compression=False), self.context.parts(y), arithmetic, training)
+        y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, arithmetic), coder)
+        x_hat = self.synthesise(y_hat)[:, :tf.shape(x)[1], :tf.shape(x)[2]]
+        return Estimate(x_hat, y_hat, tf.add_n(coder.bits), bits_z)
+
+    def call(self, x, training=False):
+        return self.estimate(x, training).x_hat
+
+    # Coding -----------------------------------------------------------------------------------------------------
+
+    @property
+    def num_strings(self) -> int:
+        """Strings a picture: one for z and one for each part of y."""
+        return 1 + self.context.num_parts
+
+    @property
+    def frozen(self) -> bool:
+        """Whether there are range-coding tables."""
+        return self.em_y is not None
+
+    def freeze(self, y: Tables | None = None, z: Tables | None = None) -> None:
+        """Sets the range-coding tables: those given, or built from the weights as they are now."""
+        self.em_y = GaussianModel(True, y)
+        self.em_z = coders.factorised_model(self.prior, True, z)
+
+    def encode(self, x: tf.Tensor) -> Encoded:
+        """Pictures (b, h, w, 3) -> strings and symbols."""
+        y = self.analyse(pad(x))
+        symbols = tf.round(self.h_a(y) - self.z_median)
+        coder = Encoder(self.em_y, self.context.parts(y), self.arithmetic)
+        self.context.code(self.hyper(symbols + self.z_median, self.arithmetic), coder)
+        return Encoded([self.em_z.compress(symbols), *coder.strings], [tf.cast(symbols, tf.int32), *coder.symbols])
+
+    def decode_latent(self, strings, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, list]:
+        """Strings of pictures of one size -> y_hat and the symbols (z first)."""
+        shape = (-(-height // STRIDE), -(-width // STRIDE))
+        symbols = self.em_z.decompress(strings[0], shape)
+        coder = Decoder(self.em_y, strings[1:], self.arithmetic)
+        y_hat = self.context.code(self.hyper(symbols + self.z_median, self.arithmetic), coder)
+        return y_hat, [tf.cast(symbols, tf.int32), *coder.symbols]
+
+    def reconstruct(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """y_hat -> pictures, uint8 (b, h, w, 3)."""
+        x_hat = self.synthesise(y_hat)[:, :height, :width]
+        return tf.cast(tf.round(tf.clip_by_value(x_hat, 0, 255)), tf.uint8)
+
+    # Training ---------------------------------------------------------------------------------------------------
+
+    def compile(self, optimizer, lmbda: float, **kwargs):
+        """Sets the optimizer and the lambda of bits per pixel + lambda * MSE (0..255)."""
+        super().compile(optimizer=optimizer, **kwargs)
+        self.lmbda = lmbda
+        self.means = [tf.keras.metrics.Mean(name=n) for n in ("loss", "bpp", "mse")]
+
+    @property
+    def metrics(self):
+        return getattr(self, "means", [])
+
+    def losses_of(self, x: tf.Tensor, training: bool):
+        """(loss, bits per pixel, MSE) of a batch."""
+        x = tf.cast(x, tf.float32)
+        estimate = self.estimate(x, training)
+        pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
+        bpp = tf.reduce_mean(estimate.bits_y + estimate.bits_z) / pixels
+        mse = tf.reduce_mean(tf.math.squared_difference(x, estimate.x_hat))
+        return bpp + self.lmbda * mse, bpp, mse
+
+    def _update(self, values):
+        for metric, value in zip(self.means, values):
+            metric.update_state(value)
+        return {metric.name: metric.result() for metric in self.means}
+
+    def train_step(self, x):
+        with tf.GradientTape() as tape:
+            values = self.losses_of(x, training=True)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(values[0], variables), variables))
+        return self._update(values)
+
+    def test_step(self, x):
+        return self._update(self.losses_of(x, training=False))

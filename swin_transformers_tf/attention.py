@@ -1,0 +1,82 @@
+"""Multi-head self-attention inside windows, with relative position bias (Liu et al., Swin Transformer, ICCV 2021)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from swin_transformers_tf import windows
+from swin_transformers_tf.layers import Dense, Layer, truncated_normal
+
+
+class WindowAttention(Layer):
+    """Attention in (optionally shifted) windows of a map of any size: (b, h, w, c) -> (b, h, w, c).
+
+    The bias table has one row for each of the (2m - 1)^2 relative positions, row difference first, query minus key.
+    Windows that the map does not fill are padded, and the padding is masked; the shift and its mask are applied also
+    where there is just one window.
+
+    Args:
+      heads: number of heads.
+      window: side m of a window.
+      shift: 0, or how far the windows are shifted (m // 2).
+      scale_dim: the scores are scaled by scale_dim ** -0.5; the width of a head where None.
+    """
+
+    def __init__(self, heads: int, window: int, shift: int = 0, scale_dim: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.heads, self.window, self.shift, self.scale_dim = heads, window, shift, scale_dim
+
+    def build(self, shape):
+        channels = shape[-1]
+        if channels % self.heads:
+            raise ValueError(f"{channels} channels do not divide into {self.heads} heads")
+        self.head_dim = channels // self.heads
+        self.qkv = Dense(3 * channels, initializer=truncated_normal())
+        self.proj = Dense(channels, initializer=truncated_normal())
+        self.bias_table = self.weight("bias_table", ((2 * self.window - 1) ** 2, self.heads), truncated_normal())
+        self.position = windows.relative_position_index(self.window)
+
+    def call(self, x):
+        size = tf.shape(x)
+        mask = self._mask(x, size)
+        x = windows.pad_to_windows(x, self.window)
+        padded = tf.shape(x)
+        x = tf.roll(x, (-self.shift, -self.shift), (1, 2)) if self.shift else x
+        q, k, v = self._split(self.qkv(x), padded)
+        x = self._join(tf.matmul(self._attend(q, k, mask), v), padded)
+        x = tf.roll(x, (self.shift, self.shift), (1, 2)) if self.shift else x
+        return self.proj(x[:, :size[1], :size[2]])
+
+    def _mask(self, x, size):
+        if not windows.needs_mask(x, self.window, self.shift):
+            return None
+        return windows.attention_mask(size[1], size[2], self.window, self.shift, _score_type(x.dtype))
+
+    def _split(self, qkv, size):
+        """(b, h, w, 3c) -> three of (b, n, heads, t, head_dim)."""
+        b, h, w, m = size[0], size[1] // self.window, size[2] // self.window, self.window
+        qkv = tf.reshape(qkv, (b * h, m, w, m, 3, self.heads, self.head_dim))
+        qkv = tf.transpose(qkv, (4, 0, 2, 5, 1, 3, 6))
+        return tf.unstack(tf.reshape(qkv, (3, b, h * w, self.heads, m * m, self.head_dim)))
+
+    def _join(self, x, size):
+        """(b, n, heads, t, head_dim) -> (b, h, w, c)."""
+        b, h, w, m = size[0], size[1] // self.window, size[2] // self.window, self.window
+        x = tf.reshape(x, (b * h, w, self.heads, m, m, self.head_dim))
+        x = tf.transpose(x, (0, 3, 1, 4, 2, 5))
+        return tf.reshape(x, (b, size[1], size[2], self.heads * self.head_dim))
+
+    def _attend(self, q, k, mask):
+        """Softmax of the scaled, biased and masked scores: (b, n, heads, t, t)."""
+        q = q * tf.constant((self.scale_dim or self.head_dim) ** -0.5, q.dtype)
+        scores = tf.cast(tf.matmul(q, k, transpose_b=True), _score_type(q.dtype))
+        bias = tf.gather(self.bias_table, self.position)                     # (t, t, heads)
+        scores += tf.cast(tf.transpose(bias, (2, 0, 1)), scores.dtype)
+        if mask is not None:
+            scores += mask[:, None]
+        return tf.cast(tf.nn.softmax(scores), q.dtype)
+
+
+def _score_type(dtype):
+    """bfloat16 is too coarse for a softmax."""
+    return tf.float32 if dtype == tf.bfloat16 else dtype

@@ -1,0 +1,56 @@
+"""Pre-norm transformer blocks on windows, and stages of them (Liu et al., Swin Transformer, ICCV 2021, section 3)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from swin_transformers_tf.attention import WindowAttention
+from swin_transformers_tf.layers import Dense, Layer, LayerNorm, Sequential, truncated_normal
+
+
+def gelu(x: tf.Tensor) -> tf.Tensor:
+    """x * Phi(x), with the exact error function (TensorFlow's and PyTorch's default differ in name, not here)."""
+    return tf.nn.gelu(x, approximate=False)
+
+
+class MLP(Layer):
+    """Two dense layers with a GELU between them: (..., c) -> (..., c), hidden width ratio * c."""
+
+    def __init__(self, ratio: int = 4, **kwargs):
+        super().__init__(**kwargs)
+        self.ratio = ratio
+
+    def build(self, shape):
+        self.fc1 = Dense(self.ratio * shape[-1], gelu, initializer=truncated_normal())
+        self.fc2 = Dense(shape[-1], initializer=truncated_normal())
+
+    def call(self, x):
+        return self.fc2(self.fc1(x))
+
+
+class SwinBlock(Layer):
+    """x + attention(norm(x)), then x + MLP(norm(x)): (b, h, w, c) -> the same."""
+
+    def __init__(self, heads: int, window: int, shift: int, scale_dim: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.norm1, self.norm2 = LayerNorm(), LayerNorm()
+        self.attn = WindowAttention(heads, window, shift, scale_dim)
+        self.mlp = MLP()
+
+    def call(self, x):
+        x += self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class BasicLayer(Layer):
+    """A stage: blocks whose windows are in turn unshifted and shifted by half, then an optional resampling."""
+
+    def __init__(self, depth: int, heads: int, window: int, scale_dim: int | None = None, resample: Layer | None = None,
+                 **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = Sequential(SwinBlock(heads, window, window // 2 * (i % 2), scale_dim) for i in range(depth))
+        self.resample = resample
+
+    def call(self, x):
+        x = self.blocks(x)
+        return self.resample(x) if self.resample else x
