@@ -20,7 +20,7 @@ from lic.errors import DataError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-READ_LIMIT = 1 << 32  # bytes; the biggest picture that images.py takes is smaller (300 megapixels of 4 x 16 bits)
+READ_LIMIT = 1 << 32  # bytes; images.py takes up to 300 megapixels of 4 x 16 bits, which are fewer
 _CHUNK = 1 << 20
 
 _REASONS = {
@@ -84,7 +84,7 @@ def write_atomically(path: PathLike, data: bytes) -> None:
 
 def _replace(target: str, data: bytes, mode: int | None) -> None:
     if mode is not None:
-        open(target, "ab").close()  # a rename asks only the directory, and would replace a write-protected file
+        open(target, "ab").close()  # a rename asks only the directory, not a write-protected file
     # The name is independent of the target's: with a suffix, a long but lawful name would grow too long.
     temporary = os.path.join(os.path.dirname(target), f".lic-{os.getpid()}-{secrets.token_hex(8)}.tmp")
     try:

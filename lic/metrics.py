@@ -1,9 +1,9 @@
 """The figures that papers on learned compression report: MSE, PSNR, MS-SSIM, bits per pixel.
 
-All take one pair of pictures, uint8 of shape (h, w, 3). The figure of a data set is the mean of its pictures' figures.
+All take one pair of pictures, uint8 of shape (h, w, 3). A data set's figure is the mean over its pictures.
 MS-SSIM is in numpy: a picture of any size fits, since each scale is worked through in strips of rows.
 
-Gotcha: where a side is odd, the 2x2 mean between two scales repeats the last row or column, as TensorFlow does.
+Gotcha: where a side is odd, the 2x2 mean between scales repeats the last row or column, as TensorFlow does.
 pytorch-msssim pads with zeros there and differs a little. Kodak's sides are even at all scales, so all agree.
 """
 
@@ -39,7 +39,7 @@ def mse(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, over RGB together, peak 255; `inf` for equal pictures. Raises as `mse`."""
+    """Peak signal-to-noise ratio in dB, over RGB together, peak 255; `inf` if equal. Raises as `mse`."""
     error = mse(a, b)
     return 10 * math.log10(PEAK**2 / error) if error else math.inf
 
