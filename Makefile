@@ -1,0 +1,53 @@
+# `make` lists the targets. PYTHON= names the interpreter (3.9-3.11), VENV= the folder of the virtual environment.
+
+VENV = .venv
+PY = $(VENV)/bin/python
+PYTEST_ARGS =
+
+# What the demo runs, one command a line.
+define DEMO
+$(PY) lsk2023.py compress res/eval/sample.png build/demo/sample.tfci -V
+$(PY) lsk2023.py decompress build/demo/sample.tfci build/demo/sample.png -V
+endef
+
+export PYTHON
+export PYTHONNOUSERSITE = 1
+TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help demo test slow venv venv-test clean
+
+help:
+	@echo 'make demo    set up $(VENV), compress and decompress a picture with the bundled weights'
+	@echo 'make test    set up $(VENV) for testing; ruff, mypy and the quick tests'
+	@echo 'make slow    the tests that take minutes'
+	@echo 'make venv    set up $(VENV) only'
+	@echo 'make clean   remove $(VENV) and everything else that was made here'
+	@echo
+	@echo 'PYTHON=/path/to/python3.11 names the interpreter (3.9-3.11), VENV=folder the environment,'
+	@echo 'PYTEST_ARGS="-k words" chooses tests.'
+
+demo: venv
+	@mkdir -p build/demo
+	$(DEMO)
+
+test: venv-test
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+# pytest ends with 5 when there is nothing to run: not a failure here.
+slow: venv-test
+	$(PY) -m pytest -m slow $(PYTEST_ARGS) || test $$? -eq 5
+
+venv:
+	@sh tools/venv.sh make '$(VENV)'
+
+venv-test:
+	@sh tools/venv.sh make '$(VENV)' test
+
+clean:
+	@test ! -e '$(VENV)' || test -e '$(VENV)/.lic-tf' || { echo '$(VENV) was not made here: left alone'; exit 1; }
+	rm -rf '$(VENV)' build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

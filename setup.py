@@ -1,0 +1,66 @@
+"""Packaging: the three papers, what they stand on, and the bundled weights.
+
+`VERSION` is the one place where the version is written; the code reads it back through `importlib.metadata`.
+
+Gotcha: the weights live in `res/weights` of a checkout and in `lic/res/weights` of an installed package. `package_dir`
+below lays the one over the other; `lic` looks in both places.
+"""
+
+from setuptools import find_packages, setup
+
+VERSION = "0.1.0"
+
+REQUIRES = [
+    # TFC's entropy models are frozen on TF 2.14 and load only beside the TF that they were built against.
+    "tensorflow==2.14.1",
+    # The last release. Range coding tables have to be the same bits for the encoder and the decoder: an exact pin.
+    "tensorflow-compression==2.14.1",
+    # TF 2.14 can't import the code that protoc 5 and newer generate.
+    "protobuf<5",
+    # Through tensorflow-datasets: from 1.18 on its generated code asks for protobuf 5 or newer.
+    "tensorflow-metadata<1.18",
+    # Through tensorflow-metadata: from 1.67 on its generated code asks for protobuf 5 or newer.
+    "googleapis-common-protos<1.67",
+    # Training pictures. Imported only by the function that reads them.
+    "tensorflow-datasets>=4.9.3",
+    # TF 2.14 is compiled against the ABI of NumPy 1; 1.23.5 is what TF itself asks for.
+    "numpy>=1.23.5,<2",
+    # Reads and writes pictures with their ICC profile and EXIF.
+    "Pillow>=9.1",
+    # Rate-distortion plots. Imported only by the function that draws them.
+    "matplotlib>=3.5",
+    "tqdm>=4.60",
+    "absl-py>=1.0",
+    # tensorboard 2.14 imports pkg_resources, which setuptools dropped after version 80.
+    "setuptools<81",
+]
+
+TEST_REQUIRES = [
+    # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
+    "pytest==8.4.2",
+    "mypy==1.19.1",
+    "ruff==0.17.5",
+]
+
+PAPERS = ["lsk2023", "zyc2022", "hypmqw2022"]
+
+setup(
+    name="lic-tf",
+    version=VERSION,
+    description="Learned image compression with transformers, three papers on one TensorFlow code base",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
+    install_requires=REQUIRES,
+    extras_require={"test": TEST_REQUIRES},
+    py_modules=[*PAPERS, "arch_ops", "config"],
+    packages=[*find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]), "lic.res"],
+    package_dir={"lic.res": "res"},
+    package_data={
+        "lic.res": ["weights/*/model.json", "weights/*/weights.npz"],
+        "swin_transformers_tf": ["*.md", "LICENSE*"],  # what was changed against the published Swin code
+    },
+    include_package_data=False,
+    entry_points={"console_scripts": [f"{paper}={paper}:main" for paper in PAPERS]},
+    zip_safe=False,
+)
