@@ -1,0 +1,248 @@
+"""The compressed file, version 1, in pure Python: what `info` reads and the command line writes.
+
+`res/doc/format.md` is the definition; `graph_bitstream` holds the same format as TensorFlow operations for
+exported models. Nothing heavy is imported here: a header is shown without loading TensorFlow or numpy.
+
+Gotchas: a length or a count comes from a stranger. It is held against the bytes that are left before
+anything is read or allocated, and a varint ends after four bytes whatever it says.
+"""
+from __future__ import annotations
+
+import dataclasses
+import enum
+import zlib
+from collections.abc import Iterable, Sequence
+
+from lic.errors import DataError
+
+MAGIC = b"\xf1LIC"  # the first byte is no ASCII and no valid UTF-8: a transfer in text mode breaks it visibly
+VERSION = 1
+PREFIX_BYTES = 12
+CRC_BYTES = 4
+MAX_SIDE = 65535  # pixels
+MAX_STRINGS = 255
+MAX_QUALITY = 100
+VARINT_BYTES = 4
+MAX_LENGTH = (1 << 7 * VARINT_BYTES) - 1  # bytes of one string or chunk
+
+ARITHMETIC_BITS = 0x03
+TILED_BIT = 0x04
+CHUNKS_BIT = 0x08
+UNKNOWN_BITS = 0xF0 | TILED_BIT
+
+# One line a kind of damage; graph_bitstream says the same words.
+EMPTY = "the file is empty"
+FOREIGN = "this is not a file of this codec"
+NEWER = "the file was made by a newer version of this codec"
+TRUNCATED = "the file is truncated: it ends before its contents do"
+TRAILING = "the file has bytes after its end"
+MALFORMED = "the file is damaged: a number in its header is not in its only legal form"
+BAD_SIDE = f"the file is damaged: the sides of its picture are not within 1..{MAX_SIDE} pixels"
+BAD_QUALITY = f"the file is damaged: its quality is not within 0..{MAX_QUALITY}"
+NO_STRINGS = "the file is damaged: it holds no strings"
+BAD_CHUNKS = "the file is damaged: its metadata chunks do not fill the space set aside for them"
+DAMAGED = "the file is damaged: its checksum does not match its contents"
+
+_FOREIGNERS = (  # (offset, signature, name)
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (8, b"WEBP", "a WebP picture"),
+    (4, b"ftyp", "an AVIF, HEIC or video file"),
+    (0, b"GIF8", "a GIF picture"),
+    (0, b"BM", "a BMP picture"),
+    (0, b"II*\0", "a TIFF picture"),
+    (0, b"MM\0*", "a TIFF picture"),
+    (0, b"P6", "a PPM picture"),
+    (0, b"P5", "a PGM picture"),
+)
+_PACKED_TENSORS = b"\n\x01\x01\x12"  # the key of the first tensor in a serialized tf.train.Example
+
+Chunk = tuple[str, bytes]
+
+
+class Arithmetic(enum.IntEnum):
+    """How the entropy path computed: a decoder that computes otherwise loses step with the encoder."""
+
+    PORTABLE = 0  # float64, rounded to a grid: the same on every machine
+    FLOAT32 = 1
+    TF32 = 2  # float32, products may be rounded to TF32
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """All that a file says before its strings.
+
+    Attributes:
+      arithmetic: of the entropy path.
+      model_code: family * 16 + preset, 0..255; `config` knows the names.
+      quality: 0 for a model with one fixed rate, else 1..100.
+      weights_id: 4 bytes, the beginning of a SHA-256 over weights and range-coding tables.
+      width, height: of the picture in pixels, 1..65535.
+      checks: a check byte for each string, see "The symbol check" in format.md.
+      lengths: of each string in bytes.
+      chunks: (type of 4 characters, data) of each metadata chunk, in file order.
+    """
+
+    arithmetic: Arithmetic
+    model_code: int
+    quality: int
+    weights_id: bytes
+    width: int
+    height: int
+    checks: tuple[int, ...]
+    lengths: tuple[int, ...]
+    chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def prefix(self) -> bytes:
+        """The 12 bytes that `build` and `graph_bitstream` take: what the file demands of its decoder."""
+        return prefix(self.arithmetic, self.model_code, self.quality, self.weights_id)
+
+
+def prefix(arithmetic: Arithmetic, model_code: int, quality: int, weights_id: bytes) -> bytes:
+    """The first 12 bytes of a file without chunks, a constant of the model; arguments as in `Header`."""
+    assert 0 <= model_code <= 255 and 0 <= quality <= MAX_QUALITY and len(weights_id) == 4
+    return MAGIC + bytes([VERSION, Arithmetic(arithmetic), model_code, quality]) + bytes(weights_id)
+
+
+def build(start: bytes, width: int, height: int, checks: Sequence[int], strings: Sequence[bytes],
+          chunks: Sequence[Chunk] = ()) -> bytes:
+    """Writes a file.
+
+    Args:
+      start: 12 bytes from `prefix` or `Header.prefix`.
+      width, height: of the picture in pixels.
+      checks: the check byte of each string, 0..255.
+      strings: 1..255 range-coded strings.
+      chunks: (type of 4 printable ASCII characters, data) of each metadata chunk.
+    Returns:
+      The bytes of the file.
+    Raises:
+      DataError: the picture, a string or a chunk is too large for the format.
+    """
+    assert len(start) == PREFIX_BYTES and start.startswith(MAGIC) and not start[5] & CHUNKS_BIT
+    assert len(checks) == len(strings) and 1 <= len(strings) <= MAX_STRINGS
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise DataError(f"a picture of {width} x {height} pixels does not fit: a side is 1..{MAX_SIDE}")
+    section = b"".join(_chunk(kind, data) for kind, data in chunks)
+    body = b"".join([
+        start[:5], bytes([start[5] | (CHUNKS_BIT if chunks else 0)]), start[6:],
+        _varint(width), _varint(height),
+        bytes([len(strings)]), bytes(checks), *(_varint(len(string)) for string in strings),
+        _varint(len(section)) + section if chunks else b"",
+        *strings])
+    return body + zlib.crc32(body).to_bytes(CRC_BYTES, "little")
+
+
+def parse(data: bytes) -> tuple[Header, tuple[bytes, ...]]:
+    """Reads a file and checks every byte of it.
+
+    Args:
+      data: the whole file.
+    Returns:
+      Its header and its strings.
+    Raises:
+      DataError: the file is empty, foreign, newer, truncated, too long or damaged; the text says which.
+    """
+    flags = _check_start(data)
+    reader = _Reader(data, PREFIX_BYTES, len(data) - CRC_BYTES)
+    width, height = reader.varint(), reader.varint()
+    checks = tuple(reader.take(reader.byte()))
+    lengths = tuple(reader.varint() for _ in checks)
+    section = reader.take(reader.varint()) if flags & CHUNKS_BIT else b""
+    strings = tuple(reader.take(length) for length in lengths)
+    _demand(reader.at == reader.end, TRAILING)
+    _demand(zlib.crc32(data[:reader.end]) == int.from_bytes(data[reader.end:], "little"), DAMAGED)
+    # Only a faulty writer gets here with one of these wrong.
+    _demand(data[7] <= MAX_QUALITY, BAD_QUALITY)
+    _demand(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, BAD_SIDE)
+    _demand(len(checks) > 0, NO_STRINGS)
+    header = Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], data[7], data[8:12], width, height, checks,
+                    lengths, tuple(_chunks(section)))
+    return header, strings
+
+
+def _check_start(data: bytes) -> int:
+    """Refuses a file whose layout this version does not know; returns its flags."""
+    _demand(len(data) > 0, EMPTY)
+    if not data.startswith(MAGIC[:len(data)]):
+        raise DataError(FOREIGN + _foreigner(data))
+    _demand(len(data) >= PREFIX_BYTES + CRC_BYTES, TRUNCATED)
+    version, flags = data[4], data[5]
+    _demand(version != 0, FOREIGN)
+    _demand(version == VERSION, f"{NEWER}: it has format {version}, this one reads {VERSION}")
+    known = not flags & UNKNOWN_BITS and flags & ARITHMETIC_BITS in list(Arithmetic)
+    _demand(known, f"{NEWER}: it has flags {flags}, which this one does not know")
+    return flags
+
+
+def _foreigner(data: bytes) -> str:
+    """": it begins like a PNG picture", or nothing where the beginning says nothing."""
+    for offset, signature, name in _FOREIGNERS:
+        if data[offset:offset + len(signature)] == signature:
+            return f": it begins like {name}"
+    if data.startswith(b"\n") and _PACKED_TENSORS in data:
+        return ": it looks like PackedTensors of tensorflow-compression, which other scripts write"
+    return ""
+
+
+class _Reader:
+    """A cursor over `data[at:end]` that refuses to run past the end."""
+
+    def __init__(self, data: bytes, at: int, end: int):
+        self.data, self.at, self.end = data, at, end
+
+    def take(self, count: int) -> bytes:
+        _demand(count <= self.end - self.at, TRUNCATED)
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """An unsigned LEB128 number, 0..2^28 - 1, in its shortest form."""
+        value = 0
+        for shift in range(0, 7 * VARINT_BYTES, 7):
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                _demand(byte > 0 or shift == 0, MALFORMED)  # a last byte of zero adds nothing
+                return value
+        raise DataError(MALFORMED)
+
+
+def _chunks(section: bytes) -> Iterable[Chunk]:
+    """Splits the chunk section; unknown types are handed over like any other."""
+    reader = _Reader(section, 0, len(section))
+    while reader.at < reader.end:
+        try:
+            kind, data = reader.take(4), reader.take(reader.varint())
+        except DataError as error:
+            raise DataError(BAD_CHUNKS) from error
+        _demand(all(32 <= byte < 127 for byte in kind), BAD_CHUNKS)
+        yield kind.decode("ascii"), data
+
+
+def _chunk(kind: str, data: bytes) -> bytes:
+    assert len(kind) == 4 and kind.isascii() and kind.isprintable()
+    return kind.encode("ascii") + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    """`value` as LEB128, least significant group first."""
+    if value > MAX_LENGTH:
+        raise DataError(f"{value} bytes do not fit: a string or the chunks may have {MAX_LENGTH} bytes")
+    groups = [value & 127]
+    while value := value >> 7:
+        groups[-1] |= 128
+        groups.append(value & 127)
+    return bytes(groups)
+
+
+def _demand(condition: bool, message: str) -> None:
+    if not condition:
+        raise DataError(message)

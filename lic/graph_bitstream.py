@@ -1,0 +1,298 @@
+"""The compressed file, version 1, as TensorFlow operations, for exported models; format.md is the definition.
+
+Only operations of TensorFlow itself: no py_function, no custom operation, so a SavedModel with `pack` and
+`unpack` inside reads and writes files wherever it is served. All of it is pinned to the CPU: it is strings
+and small integers, and range coding, its neighbour, runs there too.
+
+Gotchas:
+* A graph computes all of a file's fields before it can refuse one. So every read here is harmless on any
+  bytes: it reads a zero-padded copy of the beginning, and `_refuse_first` picks the first fault afterwards.
+* CRC registers are int32 with the bits of a uint32: int32 has kernels for everything used here.
+"""
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from lic import bitstream
+
+CHECK_MODULUS = 251  # a prime below 256: no factor of a product vanishes
+CHECK_ROW = 250  # one weight each of 1..250
+_CHECK_PIECE = 16 * CHECK_ROW * CHECK_ROW  # symbols at a time: whole periods of the weights, 4 MB a temporary
+
+# Four bytes that take the CRC register from 0 to all ones, the value it starts with in zlib.
+_CRC_START = b"\x62\xf5\x26\x92"
+_ALL_ONES = 0xFFFFFFFF
+
+_ARITHMETIC_NAMES = ("portable", "float32", "TF32", "unknown")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _on_cpu(function: _F) -> _F:
+    @functools.wraps(function)
+    def pinned(*args, **kwargs):
+        with tf.device("/CPU:0"):
+            return function(*args, **kwargs)
+    return pinned  # type: ignore[return-value]
+
+
+@_on_cpu
+def pack(prefix: tf.Tensor | bytes, width: tf.Tensor, height: tf.Tensor, checks: tf.Tensor,
+         strings: tf.Tensor) -> tf.Tensor:
+    """Writes a file; the bytes are those of `bitstream.build`.
+
+    Args:
+      prefix: string scalar, the 12 bytes of `bitstream.prefix`.
+      width, height: int32 scalars, pixels.
+      checks: int32 (n,), the check byte of each string.
+      strings: string (n,), n static, 1..255.
+    Returns:
+      String scalar, the file.
+    Raises:
+      tf.errors.InvalidArgumentError: a value is outside of what the format holds.
+    """
+    strings, checks = tf.convert_to_tensor(strings, tf.string), tf.convert_to_tensor(checks, tf.int32)
+    count = strings.shape.merge_with(checks.shape).num_elements()
+    assert count is not None and 1 <= count <= bitstream.MAX_STRINGS
+    sides, lengths = tf.stack([width, height]), tf.strings.length(strings)
+    guard = _refuse_first([
+        (tf.strings.length(prefix) != bitstream.PREFIX_BYTES, "the prefix of a file has 12 bytes"),
+        (_outside(sides, 1, bitstream.MAX_SIDE), f"a side of a picture is 1..{bitstream.MAX_SIDE} pixels"),
+        (_outside(checks, 0, 255), "a check byte is 0..255"),
+        (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a string has at most {bitstream.MAX_LENGTH} bytes")])
+    with tf.control_dependencies([guard]):
+        body = tf.strings.join([
+            prefix, _varints(sides), bytes([count]), _bytes(checks), _varints(lengths),
+            tf.strings.reduce_join(strings)])
+        crc = tf.bitwise.right_shift(crc32(body), tf.constant([0, 8, 16, 24], tf.int64))
+        return tf.strings.join([body, _bytes(crc % 256)])
+
+
+@_on_cpu
+def unpack(data: tf.Tensor, prefix: bytes, num_strings: int
+           ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Reads a file of the one model that has this `prefix`; metadata chunks are skipped.
+
+    Args:
+      data: string scalar, the whole file.
+      prefix: the 12 bytes of `bitstream.prefix`, which the file must have.
+      num_strings: the number of strings that it must have, 1..255.
+    Returns:
+      width, height: int32 scalars, 1..65535 pixels.
+      checks: int32 (num_strings,), to be held against `symbol_check` of what the strings decode to.
+      strings: string (num_strings,).
+    Raises:
+      tf.errors.InvalidArgumentError: the file is broken, newer, or of another model; one line says which.
+    """
+    assert len(prefix) == bitstream.PREFIX_BYTES and 1 <= num_strings <= bitstream.MAX_STRINGS
+    data = tf.convert_to_tensor(data, tf.string)
+    size = tf.strings.length(data)
+    end = size - bitstream.CRC_BYTES
+    head = _head(data, num_strings)
+    sides, at, side_faults = _read_varints(head, bitstream.PREFIX_BYTES, 2, end)
+    count, checks = head[at], head[at + 1:at + 1 + num_strings]
+    lengths, at_chunks, length_faults = _read_varints(head, at + 1 + num_strings, num_strings, end)
+    section, after, chunk_faults = _read_varints(head, at_chunks, 1, end)
+    has_chunks = tf.bitwise.bitwise_and(head[5], bitstream.CHUNKS_BIT) > 0
+    begin = tf.where(has_chunks, after + section[0], at_chunks)
+    ends = tf.cast(begin, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))  # 255 lengths overflow an int32
+    guard = _refuse_first([
+        *_prefix_faults(head, size, prefix),
+        *side_faults,
+        (at >= end, bitstream.TRUNCATED),
+        (count != num_strings, tf.strings.format(
+            f"the file holds {{}} strings, this model writes {num_strings}", count)),
+        *length_faults,
+        *((has_chunks & fault, message) for fault, message in chunk_faults),
+        (ends[-1] > tf.cast(end, tf.int64), bitstream.TRUNCATED),
+        (ends[-1] < tf.cast(end, tf.int64), bitstream.TRAILING),
+        (_stored_crc(data, end) != crc32(tf.strings.substr(data, 0, tf.maximum(end, 0))), bitstream.DAMAGED),
+        (_outside(sides, 1, bitstream.MAX_SIDE), bitstream.BAD_SIDE)])
+    with tf.control_dependencies([guard]):
+        ends = tf.cast(ends, tf.int32)
+        # One by one: a vector of positions would copy the whole file once for each string.
+        strings = tf.stack([
+            tf.strings.substr(data, ends[i] - lengths[i], lengths[i]) for i in range(num_strings)])
+        return (tf.identity(sides[0]), tf.identity(sides[1]),
+                tf.ensure_shape(tf.identity(checks), [num_strings]), strings)
+
+
+@_on_cpu
+def crc32(data: tf.Tensor) -> tf.Tensor:
+    """zlib's CRC-32 of a string scalar, as an int64 scalar, 0..2^32 - 1.
+
+    A CRC is linear over GF(2) and leading zeros do not move a register of 0: so pairs of words fold into one
+    as shift(left) ^ right, level by level, where shift appends as many zero bytes as the right half has. A
+    shift is four lookups, one for each byte of the register; a table applied to itself shifts twice as far.
+    """
+    def fold(words, table):
+        words = tf.pad(words, [[tf.shape(words)[0] % 2, 0]])
+        pairs = tf.reshape(words, [-1, 2])
+        return tf.bitwise.bitwise_xor(_shift(pairs[:, 0], table), pairs[:, 1]), _shift(table, table)
+
+    data = tf.strings.join([_CRC_START, data])
+    data = tf.strings.join([tf.strings.substr(bytes(3), 0, -tf.strings.length(data) % 4), data])
+    table = tf.constant(_shift_by_word())
+    words, _ = tf.while_loop(
+        lambda words, _: tf.shape(words)[0] > 1, fold, [tf.io.decode_raw(data, tf.int32), table],
+        shape_invariants=[tf.TensorShape([None]), table.shape], parallel_iterations=1)
+    # So far a word stood for itself; the register has gone past all four bytes of the last one.
+    register = tf.cast(_shift(words[0], table), tf.int64)
+    ones = tf.constant(_ALL_ONES, tf.int64)
+    return tf.bitwise.bitwise_and(tf.bitwise.invert(register), ones)
+
+
+@_on_cpu
+def symbol_check(symbols: tf.Tensor) -> tf.Tensor:
+    """The check byte of a string's symbols: int32 of any shape -> int32 scalar, 0..250.
+
+    sum over i of symbol[i] * (i mod 250 + 1) * (i div 250 mod 250 + 1), mod 251, in row-major order. A single
+    wrong symbol (off by no multiple of 251) is always seen, and so is a swap inside a row of 250.
+    """
+    symbols = tf.reshape(tf.convert_to_tensor(symbols, tf.int32), [-1])
+    size = tf.shape(symbols)[0]
+    weights = tf.range(1, CHECK_ROW + 1)
+
+    def add(start, total):
+        piece = symbols[start:start + tf.minimum(_CHECK_PIECE, size - start)] % CHECK_MODULUS
+        rows = tf.reshape(tf.pad(piece, [[0, -tf.shape(piece)[0] % CHECK_ROW]]), [-1, CHECK_ROW])
+        sums = tf.reduce_sum(rows * weights, axis=1) % CHECK_MODULUS
+        row_weights = tf.range(tf.shape(sums)[0]) % CHECK_ROW + 1
+        total += tf.reduce_sum(sums * row_weights)  # at most 4000 * 250 * 250
+        return start + tf.shape(piece)[0], total % CHECK_MODULUS
+
+    _, total = tf.while_loop(lambda start, _: start < size, add, [0, 0], parallel_iterations=1)
+    return total
+
+
+def _prefix_faults(head: tf.Tensor, size: tf.Tensor, prefix: bytes) -> list[tuple[tf.Tensor, Any]]:
+    """What can be wrong with the first 12 bytes, worst first: (bool scalar, message)."""
+    def differs(begin, end):
+        return tf.reduce_any(head[begin:end] != list(prefix[begin:end]))
+
+    magic_differs = (head[:4] != list(bitstream.MAGIC)) & (tf.range(4) < size)
+    version, flags = head[4], head[5]
+    arithmetic = tf.bitwise.bitwise_and(flags, bitstream.ARITHMETIC_BITS)
+    expected = prefix[5] & bitstream.ARITHMETIC_BITS
+    unknown = tf.bitwise.bitwise_and(flags, bitstream.UNKNOWN_BITS) != 0
+    return [
+        (size == 0, bitstream.EMPTY),
+        (tf.reduce_any(magic_differs), bitstream.FOREIGN),
+        (size < bitstream.PREFIX_BYTES + bitstream.CRC_BYTES, bitstream.TRUNCATED),
+        (version == 0, bitstream.FOREIGN),
+        (version != bitstream.VERSION, tf.strings.format(
+            f"{bitstream.NEWER}: it has format {{}}, this one reads {bitstream.VERSION}", version)),
+        (unknown | (arithmetic > max(bitstream.Arithmetic)), tf.strings.format(
+            f"{bitstream.NEWER}: it has flags {{}}, which this one does not know", flags)),
+        (differs(6, 8), tf.strings.format(
+            "the file was made by another model or preset: model code {}, quality {}, "
+            f"here model code {prefix[6]}, quality {prefix[7]}", [head[6], head[7]])),
+        (differs(8, 12), tf.strings.join([
+            "the file was made by another model: weights id ", tf.strings.reduce_join(_hex(head[8:12])),
+            f", here {prefix[8:12].hex()}"])),
+        (arithmetic != expected, tf.strings.join([
+            "the file was coded with ", tf.gather(_ARITHMETIC_NAMES, arithmetic),
+            f" arithmetic, this model decodes {_ARITHMETIC_NAMES[expected]} arithmetic"])),
+    ]
+
+
+def _refuse_first(faults: Sequence[tuple[tf.Tensor, Any]]) -> tf.Operation | None:
+    """Fails with the message of the first fault that is true; to be used as a control dependency.
+
+    One assertion for all, because a graph runs several in any order. The raw operation, because its message
+    is the same in eager execution and in graphs.
+    """
+    found = tf.stack([fault for fault, _ in faults])
+    message = tf.stack([message for _, message in faults])[tf.argmax(tf.cast(found, tf.int32))]
+    return tf.raw_ops.Assert(condition=~tf.reduce_any(found), data=[message])
+
+
+def _head(data: tf.Tensor, num_strings: int) -> tf.Tensor:
+    """The bytes up to the chunks as int32, zeros behind the end of the file; no field lies beyond them.
+
+    Two sides, the count, checks, lengths, one section; a varint moves on by five bytes, see `_read_varints`.
+    """
+    longest = bitstream.PREFIX_BYTES + 10 + 1 + num_strings + 5 * num_strings + 5
+    return tf.cast(tf.io.decode_raw(data, tf.uint8, fixed_length=longest), tf.int32)
+
+
+def _read_varints(head: tf.Tensor, at: tf.Tensor | int, count: int, end: tf.Tensor
+                  ) -> tuple[tf.Tensor, tf.Tensor, list[tuple[tf.Tensor, str]]]:
+    """Reads `count` numbers in LEB128 from `head`, whose varints lie before `end`.
+
+    Returns:
+      values: int32 (count,), garbage where a fault is true.
+      at: int32 scalar, the position behind them, at most 5 * count further on.
+      faults: (bool scalar, message), in the order in which they matter.
+    """
+    longest = bitstream.VARINT_BYTES
+    # The zeros end any varint that does not end by itself.
+    window = tf.pad(head[at:at + longest * count], [[0, count]])
+    stops = tf.cast(tf.where(window < 128)[:count, 0], tf.int32)
+    starts = tf.concat([[0], stops[:-1] + 1], 0)
+    sizes = stops - starts + 1
+    places = tf.range(longest)
+    groups = tf.gather(window, tf.minimum(starts[:, None] + places, tf.size(window) - 1))
+    groups = tf.where(places < sizes[:, None], groups % 128, 0)
+    values = tf.reduce_sum(groups * [1 << 7 * place for place in range(longest)], axis=1)
+    endless = (sizes > longest) & (at + starts + longest <= end)
+    padded = (sizes > 1) & (tf.gather(window, stops) == 0) & (at + stops < end)
+    after = at + stops[-1] + 1
+    malformed = tf.reduce_any(endless | padded)
+    return values, after, [(malformed, bitstream.MALFORMED), (after > end, bitstream.TRUNCATED)]
+
+
+def _varints(values: tf.Tensor) -> tf.Tensor:
+    """int32 (n,), 0..2^28 - 1 -> string scalar: the numbers in LEB128, one after another."""
+    shifts = [7 * place for place in range(bitstream.VARINT_BYTES + 1)]
+    shifted = tf.bitwise.right_shift(values[:, None], shifts)
+    more = tf.cast(shifted[:, 1:] > 0, tf.int32)
+    used = (shifted[:, :-1] > 0) | (tf.range(bitstream.VARINT_BYTES) == 0)
+    groups = tf.gather(_byte_strings(), shifted[:, :-1] % 128 + 128 * more)
+    return tf.strings.reduce_join(tf.where(used, groups, ""))
+
+
+def _bytes(values: tf.Tensor) -> tf.Tensor:
+    """Integers (n,), 0..255 -> string scalar of n bytes."""
+    return tf.strings.reduce_join(tf.gather(_byte_strings(), values))
+
+
+def _byte_strings() -> tf.Tensor:
+    return tf.constant([bytes([value]) for value in range(256)])
+
+
+def _hex(values: tf.Tensor) -> tf.Tensor:
+    """Integers, 0..255 -> strings of two hexadecimal digits."""
+    return tf.gather([f"{value:02x}" for value in range(256)], values)
+
+
+def _outside(values: tf.Tensor, low: int, high: int) -> tf.Tensor:
+    return tf.reduce_any((values < low) | (values > high))
+
+
+def _stored_crc(data: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    last = tf.io.decode_raw(tf.strings.substr(data, tf.maximum(end, 0), 4), tf.uint8, fixed_length=4)
+    return tf.reduce_sum(tf.cast(last, tf.int64) * [1, 1 << 8, 1 << 16, 1 << 24])
+
+
+def _shift(registers: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+    """CRC registers, int32 of any shape, after the zero bytes that `table`, int32 (1024,), stands for."""
+    def lookup(lane):
+        byte = tf.bitwise.bitwise_and(tf.bitwise.right_shift(registers, 8 * lane), 255)
+        return tf.gather(table, byte + 256 * lane)
+
+    return functools.reduce(tf.bitwise.bitwise_xor, [lookup(lane) for lane in range(4)])
+
+
+def _shift_by_word() -> np.ndarray:
+    """int32 (1024,): at 256 * lane + byte the register byte << 8 * lane after four zero bytes."""
+    registers = [byte << 8 * lane for lane in range(4) for byte in range(256)]
+    # zlib inverts the register before and after.
+    shifted = [zlib.crc32(bytes(4), register ^ _ALL_ONES) ^ _ALL_ONES for register in registers]
+    return np.array(shifted, np.uint32).view(np.int32)
