@@ -29,7 +29,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from lic.errors import DataError, UsageError
 from lic.files import PathLike, read_bytes, shown, write_atomically
 
-MAX_PIXELS = 300_000_000  # about 2.5 GB while it is read; no camera makes bigger ones
+MAX_PIXELS = 300_000_000  # some 3 GB of memory while it is read
 
 # Only formats that know themselves by their first bytes, and that no external program has to open (as EPS).
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "QOI")
@@ -155,7 +155,6 @@ def _open(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
         Image.init()  # so that OPEN holds all formats of this Pillow; older ones lack some
         formats = [name for name in _READABLE if name in Image.OPEN]
         image = Image.open(io.BytesIO(data), formats=formats)
-        _check_size(*image.size)
         several = _has_frames(data, formats)
     return image, ("several pictures in one file: only the first is kept",) if several else ()
 

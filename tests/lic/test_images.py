@@ -324,13 +324,13 @@ def test_grey_with_alpha_is_laid_over_white(tmp_path):
 
 
 def test_a_transparent_colour_is_laid_over_white(tmp_path):
-    grey, colour = np.array([[7, 8]], np.uint8), np.array([[[7, 7, 7], [8, 7, 7]]], np.uint8)
+    grey, colour = np.array([[7, 8]], np.uint16), np.array([[[7, 7, 7], [8, 7, 7]]], np.uint16)
     files = {
         "grey": png(0, 8, grey, (b"tRNS", struct.pack(">H", 7))),
         "colour": png(2, 8, colour, (b"tRNS", struct.pack(">3H", 7, 7, 7))),
         "bits": png(0, 1, np.array([[0x40]], np.uint8), (b"tRNS", struct.pack(">H", 0))),  # one pixel: 0
         "deep grey": png(0, 16, grey * 257, (b"tRNS", struct.pack(">H", 7 * 257))),
-        "deep colour": png(2, 16, colour * 257, (b"tRNS", struct.pack(">3H", *[7 * 257] * 3))),
+        "deep colour": png(2, 16, colour * 256 + 3, (b"tRNS", struct.pack(">3H", *[7 * 256 + 3] * 3))),
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -525,6 +525,14 @@ def test_the_exif_orientation_is_applied_once(tmp_path, suffix, orientation):
 def test_broken_exif_does_not_lose_the_picture(tmp_path, exif):
     picture = images.read(saved(tmp_path / "a.jpg", Image.fromarray(scene()), exif=exif))
     assert picture.pixels.shape == scene().shape
+
+
+def test_an_orientation_that_is_no_number_is_ignored_and_said(tmp_path):
+    entry = struct.pack(">HHHI", 1, 0x0112, 2, 4) + b"abc\0"
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + entry + bytes(4)
+    picture = images.read(saved(tmp_path / "a.jpg", Image.fromarray(scene()), exif=exif))
+    assert picture.pixels.shape == scene().shape
+    assert picture.notes == ("broken EXIF: ignored, the picture may stand on its side",)
 
 
 def test_an_orientation_that_does_not_exist_is_none(tmp_path):
