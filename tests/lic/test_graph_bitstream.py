@@ -171,6 +171,13 @@ def test_each_kind_of_foreign_file_has_its_own_line():
     assert unpack(small_file()[:-1] + b"\0") == bitstream.DAMAGED
 
 
+@pytest.mark.parametrize("place", range(6, 12))
+def test_each_byte_of_the_prefix_must_be_that_of_the_model(place):
+    body = bytearray(small_file()[:-4])
+    body[place] ^= 1
+    assert refusal(lambda: unpack_two(sealed(bytes(body)))).startswith("the file was made by another model")
+
+
 @pytest.mark.parametrize(("place", "values"), [
     (4, [2, 255]), (5, [3, 4, 0x10, 0x20, 0x40, 0x80, 0x0B])])
 def test_newer_versions_and_unknown_flags_are_refused_as_newer(place, values):
@@ -188,6 +195,7 @@ def test_newer_versions_and_unknown_flags_are_refused_as_newer(place, values):
     (START + b"\x01\x01\x02\x00\x00\x81\x00\x01hi", bitstream.MALFORMED),
     (START + b"\x00\x01\x02\x00\x00\x01\x01hi", bitstream.BAD_SIDE),
     (START + b"\x01\x80\x80\x04\x02\x00\x00\x01\x01hi", bitstream.BAD_SIDE),  # 65536
+    (START + b"\x01\x01", bitstream.TRUNCATED),  # the CRC is where the count should be
     (START + b"\x01\x01\x02\x00\x00\x01\x02hi", bitstream.TRUNCATED),
     (START + b"\x01\x01\x02\x00\x00\xff\xff\xff\x7f\xff\xff\xff\x7fhi", bitstream.TRUNCATED),
     (START + b"\x01\x01\x02\x00\x00\x01\x00hi", bitstream.TRAILING),
