@@ -51,6 +51,11 @@ def rdft_basis(side: int) -> np.ndarray:
     return taps.reshape(len(taps), side * side)
 
 
+def fan_in_uniform():
+    """Uniform with variance 1 / (3 * fan in), PyTorch's start: Glorot's makes a deep stack of residual blocks explode."""
+    return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
 class Conv(Layer):
     """Convolution with bias: (b, h, w, c) -> (b, h/stride, w/stride, filters).
 
@@ -75,9 +80,9 @@ class Conv(Layer):
 
     def _stored(self, taps):
         if not self.rdft:
-            return taps, "glorot_uniform"
+            return taps, fan_in_uniform()
         basis = rdft_basis(self.side)
-        kernel = tf.keras.initializers.GlorotUniform()(taps)
+        kernel = fan_in_uniform()(taps)
         spectrum = np.linalg.pinv(basis).T @ np.reshape(kernel, (self.side ** 2, -1))
         return (len(basis), *taps[2:]), lambda *_, **__: tf.reshape(
             tf.constant(spectrum, tf.float32), (len(basis), *taps[2:]))
@@ -129,7 +134,11 @@ class Deconv(Layer):
         self.activation, self.padding = activation, padding
 
     def build(self, shape):
-        self.kernel = self.weight("kernel", (self.side, self.side, self.filters, shape[-1]), "glorot_uniform")
+        taps = (self.side, self.side, self.filters, shape[-1])
+        # Each output pixel sees a stride-th of the taps, of all inputs.
+        fan_in = max(1, shape[-1] * self.side ** 2 // self.stride ** 2)
+        start = tf.keras.initializers.RandomUniform(-fan_in ** -0.5, fan_in ** -0.5)
+        self.kernel = self.weight("kernel", taps, start)
         self.bias = self.weight("bias", (self.filters,))
 
     def call(self, x):

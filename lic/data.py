@@ -77,7 +77,7 @@ def _seed(settings, n: tf.Tensor, purpose: int) -> tf.Tensor:
 
 def _pick(settings, n: tf.Tensor, count: int) -> tf.Tensor:
     """Which picture the n-th patch comes from: a new order of all of them in each round."""
-    seed = tf.cast(tf.stack([settings.seed, 0, n // count]), tf.uint32)
+    seed = tf.stack([tf.constant(settings.seed, tf.int64), n // count])
     return tf.random.experimental.index_shuffle(tf.cast(n % count, tf.int32), seed, count - 1)
 
 

@@ -1,0 +1,144 @@
+"""Weights and range-coding tables in a folder: `model.json` says what they are, `weights.npz` holds them.
+
+No pickle is written or read. The weights id is the start of a SHA-256 over names, types, shapes and bytes of everything
+in `weights.npz`; a file says with it which model made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from typing import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from lic import files, registry
+from lic.coders import Tables, tables_of
+from lic.errors import DataError
+
+ID_BYTES = 4
+_TABLES = ("y/cdf", "y/offset", "z/cdf", "z/offset")
+
+
+def named_variables(model) -> dict[str, tf.Variable]:
+    """Every weight of a model under the path of attributes that leads to it, e.g. "g_a/layers/0/conv1/kernel"."""
+    parts = {name: getattr(model, name) for name in ("g_a", "g_s", "h_a", "h_s", "context")}
+    found = {path: v for name, part in parts.items() for path, v in _walk(part, name)}
+    prior = {f"prior/{v.name.split(':')[0].split('/')[-1]}": v for v in model.prior.variables}
+    return {**found, **prior, "prior/median": model.z_median}
+
+
+def _walk(node, path: str) -> Iterator[tuple[str, tf.Variable]]:
+    if isinstance(node, tf.Variable):
+        yield path, node
+    elif isinstance(node, (list, tuple)):
+        for i, item in enumerate(node):
+            yield from _walk(item, f"{path}/{i}")
+    elif isinstance(node, tf.keras.layers.Layer):
+        for name, value in vars(node).items():
+            if not name.startswith("_"):
+                yield from _walk(value, f"{path}/{name}")
+
+
+def arrays_of(model, half: bool = False) -> dict[str, np.ndarray]:
+    """Weights (float32, or float16 where `half`) and tables of a frozen model, by name."""
+    dtype = np.float16 if half else np.float32
+    arrays = {name: v.numpy().astype(dtype) for name, v in named_variables(model).items()}
+    tables = (tables_of(model.em_y), tables_of(model.em_z))
+    return {**arrays, **dict(zip(_TABLES, (a.astype(np.int32) for t in tables for a in (t.cdf, t.offset))))}
+
+
+def weights_id(arrays: dict[str, np.ndarray]) -> bytes:
+    """The first bytes of a SHA-256 over all arrays in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}:{a.dtype.str}:{a.shape};".encode())
+        digest.update(a.tobytes())
+    return digest.digest()[:ID_BYTES]
+
+
+def assign(model, arrays: dict[str, np.ndarray]) -> None:
+    """Puts arrays into a model's weights.
+
+    Raises:
+      DataError: a weight is missing, superfluous or of another shape.
+    """
+    variables = named_variables(model)
+    odd = sorted(set(variables) ^ (set(arrays) - set(_TABLES)))
+    odd += [n for n, v in variables.items() if n in arrays and arrays[n].shape != tuple(v.shape)]
+    if odd:
+        raise DataError(f"the weights do not fit preset '{model.preset.name}': {len(odd)} differ, e.g. {odd[0]}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype(np.float32))
+
+
+def save(model, script: str, folder: str, half: bool = False, **about) -> bytes:
+    """Writes a frozen model to a folder and returns its weights id.
+
+    Args:
+      script: the script that the model belongs to.
+      half: store the weights as float16, and round the model's own to what is stored.
+      about: further entries of model.json (training, figures), JSON-ready.
+    """
+    arrays = arrays_of(model, half)
+    if half:
+        assign(model, arrays)
+    identity = weights_id(arrays)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    description = {"script": script, "preset": model.preset.name, "weights_id": identity.hex(), **about}
+    os.makedirs(folder, exist_ok=True)
+    files.write_atomically(os.path.join(folder, "weights.npz"), buffer.getvalue())
+    files.write_atomically(os.path.join(folder, "model.json"), (json.dumps(description, indent=2) + "\n").encode())
+    return identity
+
+
+def describe(folder: str) -> dict:
+    """What model.json says.
+
+    Raises:
+      DataError: the folder holds no model.
+    """
+    path = os.path.join(folder, "model.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            about = json.load(file)
+        return {"script": str(about["script"]), "preset": str(about["preset"]), **about}
+    except FileNotFoundError:
+        raise DataError(f"no model in '{folder}': it has no model.json") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"'{path}' can't be read as the description of a model") from None
+
+
+def read_arrays(folder: str) -> dict[str, np.ndarray]:
+    """All arrays of weights.npz.
+
+    Raises:
+      DataError: it is missing or broken.
+    """
+    path = os.path.join(folder, "weights.npz")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise DataError(f"no model in '{folder}': it has no weights.npz") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
+        raise DataError(f"'{path}' is broken: it can't be read as weights") from None
+
+
+def load(folder: str, **kwargs):
+    """(model, weights id) of a folder that `save` wrote; keyword arguments as of `lic.model.LatentCodec`."""
+    about = describe(folder)
+    arrays = read_arrays(folder)
+    model = registry.build(about["script"], registry.preset(about["script"], about["preset"]), **kwargs)
+    assign(model, arrays)
+    if not all(name in arrays for name in _TABLES):
+        raise DataError(f"the model in '{folder}' has no range-coding tables")
+    y_cdf, y_offset, z_cdf, z_offset = (arrays[name] for name in _TABLES)
+    model.freeze(Tables(y_cdf, y_offset), Tables(z_cdf, z_offset))
+    return model, weights_id(arrays)
