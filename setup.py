@@ -6,6 +6,8 @@ Gotcha: the weights live in `res/weights` of a checkout and in `lic/res/weights`
 below lays the one over the other; `lic` looks in both places.
 """
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 VERSION = "0.1.0"
@@ -42,6 +44,9 @@ TEST_REQUIRES = [
     "ruff==0.17.5",
 ]
 
+# A tree without weights is a tree that has yet to be trained: not an error.
+HAS_RES = (Path(__file__).parent / "res").is_dir()
+
 PAPERS = ["lsk2023", "zyc2022", "hypmqw2022"]
 
 setup(
@@ -54,8 +59,11 @@ setup(
     install_requires=REQUIRES,
     extras_require={"test": TEST_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
-    packages=[*find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]), "lic.res"],
-    package_dir={"lic.res": "res"},
+    packages=[
+        *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),
+        *(["lic.res"] if HAS_RES else []),
+    ],
+    package_dir={"lic.res": "res"} if HAS_RES else {},
     package_data={
         "lic.res": ["weights/*/model.json", "weights/*/weights.npz"],
         "swin_transformers_tf": ["*.md", "LICENSE*"],  # what was changed against the published Swin code

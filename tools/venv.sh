@@ -86,6 +86,7 @@ make_venv() {
   [ -x "$dir/bin/python" ] || "$python" -m venv "$dir"
   # The pip that Python 3.9 and 3.10 bring along tries versions for many minutes where a newer one needs seconds.
   if ! { pip_install "$dir" --upgrade 'pip<27' && pip_install "$dir" --editable ".${extra:+[$extra]}"; }; then
+    rm -rf lic_tf.egg-info
     say "could not set up $dir: pip's reason stands above; the next make starts over"
     return 1
   fi
