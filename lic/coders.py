@@ -133,10 +133,10 @@ class Estimator(Coder):
     def __init__(self, entropy_model: GaussianModel, parts: Iterable[tf.Tensor], arithmetic: Arithmetic,
                  training: bool = False):
         super().__init__(entropy_model, arithmetic)
-        self.parts, self.training, self.bits = iter(parts), training, []
+        self._parts, self.training, self.bits = iter(parts), training, []
 
     def __call__(self, loc, index):
-        part = next(self.parts)
+        part = next(self._parts)
         loc, index = self.settle(loc, index)
         _, bits = self.entropy_model(part, index, loc=loc, training=self.training)
         self.bits.append(bits)
@@ -152,11 +152,11 @@ class Encoder(Coder):
 
     def __init__(self, entropy_model: GaussianModel, parts: Iterable[tf.Tensor], arithmetic: Arithmetic):
         super().__init__(entropy_model, arithmetic)
-        self.parts, self.strings, self.symbols = iter(parts), [], []
+        self._parts, self.strings, self.symbols = iter(parts), [], []
 
     def __call__(self, loc, index):
         loc, index = self.settle(loc, index)
-        symbols = tf.round(next(self.parts) - loc)
+        symbols = tf.round(next(self._parts) - loc)
         self.strings.append(self.entropy_model.compress(symbols, index))
         self.symbols.append(tf.cast(symbols, tf.int32))
         return symbols + loc
