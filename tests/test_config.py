@@ -68,7 +68,7 @@ def test_no_preset_lacks_a_count_and_no_count_a_preset():
 
 
 def test_codes_are_unique_and_the_ones_that_files_carry():
-    assert CODES == {preset.code: (script, preset.name) for script, preset in ALL}
+    assert {preset.code: (script, preset.name) for script, preset in ALL} == CODES
     assert len(CODES) == len(ALL)
 
 
