@@ -12,8 +12,10 @@ def preset(script: str, name: str | None = None) -> config.Preset:
     """A script's preset; its paper's default where no name is given.
 
     Raises:
-      UsageError: the script has no such preset.
+      UsageError: there is no such script, or it has no such preset.
     """
+    if script not in config.PRESETS:
+        raise UsageError(f"there is no model '{script}': choose from {', '.join(config.PRESETS)}")
     if name is None:
         return config.default_preset(script)
     try:

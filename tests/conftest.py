@@ -105,10 +105,16 @@ def variant(lively):
     """variant(script, **fields): a lively tiny model of which some of the preset's fields are others."""
     from lic import registry
 
-    def make(script: str, conventions=None, **fields):
-        preset = registry.preset(script, "tiny")
-        if conventions:
-            fields["conventions"] = dataclasses.replace(preset.conventions, **conventions)
-        return lively(script, dataclasses.replace(preset, **fields))
+    def make(script: str, **fields):
+        return lively(script, dataclasses.replace(registry.preset(script, "tiny"), **fields))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_tables():
+    """(y, z) tables that any model with tiny's 8 channels of z can code with."""
+    import tensorflow_compression as tfc
+
+    from lic import coders, tables
+    return coders.gaussian_tables(), tables.factorised(tfc.NoisyDeepFactorized(batch_shape=(8,)))
