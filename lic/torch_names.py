@@ -295,7 +295,7 @@ def preset_of(state_dict: Mapping[str, Any]) -> tuple[str, Preset]:
     shapes = {key: tuple(a.shape) for key, a in parameters(state_dict).items()}
     try:
         script, sizes = _sizes(shapes)
-    except (KeyError, IndexError, ZeroDivisionError):
+    except (KeyError, IndexError, ValueError, ZeroDivisionError):
         raise DataError("these weights belong to no PyTorch model known here (TCM, TBTC, CompressAI's ELIC)") from None
     for preset in config.PRESETS[script].values():
         if preset == dataclasses.replace(sizes, name=preset.name, code=preset.code):

@@ -126,10 +126,10 @@ def planes(x: tf.Tensor) -> np.ndarray:
     return np.asarray(x)[0].transpose(2, 0, 1)
 
 
-def floored(information: np.ndarray) -> float:
-    """Bits of all symbols as CompressAI counts them. Without the floor a symbol far out costs thousands on paper, and
+def likelihoods(information: np.ndarray) -> np.ndarray:
+    """As CompressAI has them, not below `FLOOR`. Without it a symbol far out costs thousands of bits on paper, and
     weights from a formula put some there."""
-    return float(np.minimum(information, -np.log2(FLOOR)).sum(dtype=np.float64))
+    return np.maximum(2.0 ** -information.astype(np.float64), FLOOR)
 
 
 def _coded(model, y: tf.Tensor, hyper, forced: np.ndarray | None):
@@ -160,12 +160,13 @@ def outputs(model, x: np.ndarray, forced: np.ndarray | None = None) -> dict[str,
     z_symbols = tf.round(z - model.z_median)
     hyper = model.hyper(z_symbols + model.z_median, coders.CONTINUOUS)
     y_hat, seen = _coded(model, y, hyper, forced)
+    lik_y, lik_z = likelihoods(seen["bits"]), likelihoods(planes(bits(model.prior, z_symbols)))
     return {
         "y": planes(y), "z": planes(z), "z_symbols": planes(z_symbols), "y_symbols": seen["symbols"],
         "hyper": planes(tf.concat(hyper, -1) if isinstance(hyper, tuple) else hyper),
         "mu": seen["mu"], "sigma": seen["sigma"], "y_hat": planes(y_hat),
         "x_hat": planes(model.synthesise(y_hat)) / 255,
-        "bits_y": floored(seen["bits"]), "bits_z": floored(planes(bits(model.prior, z_symbols))),
+        "lik_y": lik_y, "lik_z": lik_z, "bits_y": float(-np.log2(lik_y).sum()), "bits_z": float(-np.log2(lik_z).sum()),
         "bits_y without floor": float(seen["bits"].sum(dtype=np.float64)),
     }
 

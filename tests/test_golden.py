@@ -24,7 +24,7 @@ WITH_TIES = ("swint_charm",)
 REDUCED = ("tcm_small", "swint_charm_small", "swint_hyperprior_small", "conv_charm_small", "conv_hyperprior_small",
            "elic2022_official_small", "elic2022_chandelier_small")
 FULL = ("tcm_n64", "swint_charm", "conv_charm", "elic2022_official")
-ARRAYS = ("y", "z", "hyper", "mu", "sigma", "y_hat", "x_hat")
+ARRAYS = ("y", "z", "hyper", "mu", "sigma", "y_hat", "x_hat", "lik_y", "lik_z")
 
 
 class Run:

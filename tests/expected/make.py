@@ -37,7 +37,7 @@ def excerpt(arrays) -> dict[str, np.ndarray]:
     for name in ("y_symbols", "z_symbols"):
         assert np.abs(arrays[name]).max() < 128
         kept[name] = arrays[name][0].astype(np.int8)
-    full = {name: arrays[name] for name in ("y", "z", "mu", "sigma", "y_hat", "x_hat")}
+    full = {name: arrays[name] for name in ("y", "z", "mu", "sigma", "y_hat", "x_hat", "lik_y", "lik_z")}
     for name, x in {**full, "hyper": _hyper(arrays)}.items():
         kept[f"{name}.sample"], kept[f"{name}.summary"] = golden.sample(x[0]), golden.summary(x[0])
     return kept

@@ -209,7 +209,8 @@ def test_preset_that_computes_otherwise_is_refused(script):
         torch_names.mapping(registry.build(script, tiny))
 
 
-@pytest.mark.parametrize("foreign", [{}, {"conv1.weight": np.zeros((64, 3, 7, 7))}, {"g_a.0.weight": np.zeros(3)}])
+@pytest.mark.parametrize("foreign", [{}, {"conv1.weight": np.zeros((64, 3, 7, 7))}, {"g_a.0.weight": np.zeros(3)},
+                                     {"h_mean_s.0.conv.weight": np.zeros(3), "g_a.9.bias": np.zeros(3)}])
 def test_weights_of_no_known_model_are_refused(foreign):
     with pytest.raises(DataError, match="belong to no PyTorch model known here"):
         torch_names.preset_of(foreign)
