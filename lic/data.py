@@ -6,6 +6,7 @@ The n-th patch of a run is the same however often the run was interrupted, so th
 from __future__ import annotations
 
 import glob as globbing
+import os
 import sys
 
 import tensorflow as tf
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from lic.errors import DataError, UsageError
 
 _DECODED_BY_TF = (".jpg", ".jpeg", ".png", ".bmp")
+_LAST_BYTES = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}   # a download that broke off lacks them
 
 
 def find(pattern: str, patchsize: int) -> list[str]:
@@ -40,9 +42,20 @@ def find(pattern: str, patchsize: int) -> list[str]:
 def _holds_a_patch(path: str, patchsize: int) -> bool:
     try:
         with Image.open(path) as image:
-            return min(image.size) >= patchsize and image.mode in ("RGB", "L", "P", "RGBA", "LA", "1")
+            fits = min(image.size) >= patchsize and image.mode in ("RGB", "L", "P", "RGBA", "LA", "1")
+            return fits and _is_whole(path, image)
     except Exception:  # Pillow raises many kinds; all mean that this picture is left out
         return False
+
+
+def _is_whole(path: str, image: Image.Image) -> bool:
+    """Whether a picture has its end: one that has not would stop a training run when its turn comes."""
+    if image.format not in _LAST_BYTES:
+        image.load()
+        return True
+    with open(path, "rb") as file:
+        file.seek(-min(4096, os.path.getsize(path)), os.SEEK_END)
+        return _LAST_BYTES[image.format] in file.read()
 
 
 def _corner(shape: tf.Tensor, patchsize: int, seed: tf.Tensor) -> tf.Tensor:
