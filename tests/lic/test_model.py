@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import arch_ops
 import config
+import swin_transformers_tf as swin
 from config import PYTORCH, charm_hidden
 from lic import coders, tables
 from lic.coders import CONTINUOUS, FLOAT32, PORTABLE
+from lic.context import Context
 from lic.model import STRIDE, pad
 from lic.tables import Tables
 
@@ -250,6 +253,35 @@ def test_both_values_of_a_convention_work_and_differ(variant, usual, tiny_tables
     estimates = [assert_codes(model, x)[0] for model in (plain, flipped)]
     assert all(np.isfinite(t).all() for e in estimates for t in e)
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(*estimates)), "the convention changes nothing"
+
+
+@pytest.mark.parametrize("conventions", [PYTORCH, config.TENSORFLOW], ids=["pytorch", "tensorflow"])
+@pytest.mark.parametrize("where", ["lsk2023", "zyc2022", "conv", "hypmqw2022"])
+def test_every_layer_follows_the_conventions_of_its_preset(variant, where, conventions):
+    """Not just one of them: the other value must not be forgotten in some corner."""
+    script, fields = as_variant(where)
+    seen = set()
+    for layer in variant(script, conventions=conventions, **fields).submodules:
+        found = {}
+        if isinstance(layer, (arch_ops.SubpixelConv, swin.PatchSplitting)):
+            found["pixel_shuffle"] = layer.shuffle
+        if isinstance(layer, swin.PatchSplitting):
+            found["patch_split"] = "norm_linear" if layer.norm_first else "linear_norm"
+        if isinstance(layer, swin.PatchMerging):
+            found["patch_merge"] = layer.order
+        if isinstance(layer, (arch_ops.Conv, arch_ops.Deconv)) and layer.stride > 1 and layer.side > layer.stride:
+            found["padding"] = layer.padding
+        if isinstance(layer, arch_ops.GDN):
+            found["gdn"] = layer.form
+        if isinstance(layer, (arch_ops.AttentionBlock, arch_ops.SWAtten)):
+            found["unit_relu"] = layer.unit_relu
+        if isinstance(layer, Context):
+            found["sigma"] = layer.sigma
+        assert found == {name: getattr(conventions, name) for name in found}, layer.name
+        seen |= set(found)
+    rest = {"anchors", "hyper_order"}            # of the whole model, not of layers
+    assert seen == {name for name, at in CONVENTIONS.items() if where in at or (
+        where == "conv" and name == "sigma")} - rest
 
 
 # Training -------------------------------------------------------------------------------------------------------------

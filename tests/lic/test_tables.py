@@ -44,11 +44,11 @@ def divergence(p, q) -> float:
 
 
 def test_whole_counts_cost_next_to_nothing():
-    """Bits a symbol over the entropy; 0.003 at a scale of 256, whose 2,049 symbols want 2^-16 each at least."""
+    """Bits a symbol over the entropy; 0.005 at a scale of 256, whose 2,049 symbols want 2^-16 each at least."""
     for scale, (first, q, _) in zip(SCALES, rows_of(coders.gaussian_tables())):
         symbols = tf.range(first, first + len(q), dtype=tf.float64)
         prior = coders.tfc.NoisyNormal(loc=tf.constant(0, tf.float64), scale=tf.constant(scale, tf.float64))
-        assert divergence(prior.prob(symbols).numpy(), q) < 0.004
+        assert divergence(prior.prob(symbols).numpy(), q) < 0.006
 
 
 @pytest.fixture(params=[0, 1])
