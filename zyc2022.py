@@ -28,9 +28,14 @@ def _stage(p: ZYCPreset, width: int, depth: int, window: int, resample: Layer | 
     return BasicLayer(depth, p.heads or width // p.head_dim, window, p.head_dim, resample)
 
 
-def _down(p: ZYCPreset, widths, depths, window: int) -> Sequential:
-    """Patch embedding and stages of Swin blocks with patch merging between them (figure 2)."""
-    merge = [PatchMerging(n, p.conventions.patch_merge) for n in widths[1:]] + [None]
+def _down(p: ZYCPreset, widths, depths, window: int, gain: float = 1.0) -> Sequential:
+    """Patch embedding and stages of Swin blocks with patch merging between them (figure 2).
+
+    `gain` scales the initial output. A latent that starts below half a step rounds to zero, and LayerNorm at zero
+    multiplies gradients by 316 a layer: with Adam at 1e-3 such a start ended in a constant picture.
+    """
+    gains = [1.0] * (len(widths) - 2) + [gain]
+    merge = [PatchMerging(n, p.conventions.patch_merge, g) for n, g in zip(widths[1:], gains)] + [None]
     return Sequential([Conv(widths[0], 2, 2), *(_stage(p, *s) for s in zip(
         widths, depths, [window] * len(depths), merge))])
 
@@ -117,7 +122,7 @@ class ZYC2022(LatentCodec):
             self.g_a, self.g_s, self.h_a = _conv_down(preset), _conv_up(preset), _conv_hyper_down(preset)
             h_s = _conv_hyper_up(preset)
         else:
-            self.g_a = _down(preset, preset.dims, preset.depths, preset.windows[0])
+            self.g_a = _down(preset, preset.dims, preset.depths, preset.windows[0], gain=5.0)
             self.g_s = _up(preset, preset.dims[::-1], preset.depths[::-1], preset.windows[0], 3)
             self.h_a = _down(preset, hyper_widths, preset.hyper_depths, preset.windows[1])
             h_s = _up(preset, hyper_widths, preset.hyper_depths[::-1], preset.windows[1], 2 * preset.latent_depth)

@@ -1,1 +1,32 @@
-"""What no paper should have to know: the slice loops, coding, files, pictures, training, measuring, the command line."""
+"""What no paper should have to know: the slice loops, coding, files, pictures, training, measuring, the command line.
+
+    import lic
+    codec = lic.load("lsk2023")                    # a bundled model, or the folder of one
+    data = codec.compress(PIL.Image.open("picture.png"))
+    pixels = codec.decompress(data)                # uint8 (h, w, 3)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lic.errors import DataError, UsageError, UserError
+
+if TYPE_CHECKING:
+    from lic.codec import Codec
+
+__all__ = ["DataError", "UsageError", "UserError", "load"]
+
+
+def load(name: str, **switches) -> "Codec":
+    """A codec that compresses pictures to bytes and back.
+
+    Args:
+      name: "lsk2023", "zyc2022" or "hypmqw2022" for the bundled model, or the folder of a trained or exported one.
+      switches: fields of `config.Runtime`, e.g. arithmetic="float32", precision="bfloat16".
+    Raises:
+      DataError: there is no such model.
+    """
+    import config
+    from lic import codec
+    return codec.load(str(name), config.Runtime(**switches))

@@ -17,8 +17,9 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 from config import Preset
-from lic import coders
-from lic.coders import CONTINUOUS, PORTABLE, Arithmetic, Decoder, Encoder, Estimator, GaussianModel, Tables
+from lic import coders, tables
+from lic.coders import CONTINUOUS, PORTABLE, Arithmetic, Decoder, Encoder, Estimator, GaussianModel
+from lic.tables import Tables
 
 STRIDE = 64
 
@@ -57,11 +58,13 @@ class LatentCodec(tf.keras.Model):
       preset: the architecture.
       precision: type of analysis and synthesis, "float32" or "bfloat16".
       arithmetic: of the entropy path when coding and in evaluation.
+      xla: whether analysis and synthesis are compiled with XLA (for each size of picture anew).
     """
 
-    def __init__(self, preset: Preset, precision: str = "float32", arithmetic: Arithmetic = PORTABLE):
+    def __init__(self, preset: Preset, precision: str = "float32", arithmetic: Arithmetic = PORTABLE,
+                 xla: bool = False):
         super().__init__(name=preset.name.replace("-", "_"))
-        self.preset, self.arithmetic = preset, arithmetic
+        self.preset, self.arithmetic, self.xla = preset, arithmetic, xla
         self.transform_dtype = tf.as_dtype(precision)
         self.prior = tfc.NoisyDeepFactorized(batch_shape=(preset.hyper_depth,), num_filters=preset.prior_filters)
         # CompressAI's priors have a learned median; ours stays at zero.
@@ -79,11 +82,14 @@ class LatentCodec(tf.keras.Model):
 
     def analyse(self, x: tf.Tensor) -> tf.Tensor:
         """Padded picture -> y, (b, h/16, w/16, M) float32."""
-        return tf.cast(self.g_a(tf.cast(x, self.transform_dtype) / 255), tf.float32)
+        return tf.cast(self._compiled(self.g_a)(tf.cast(x, self.transform_dtype) / 255), tf.float32)
 
     def synthesise(self, y_hat: tf.Tensor) -> tf.Tensor:
         """y_hat -> padded reconstruction in 0..255, float32, not clipped."""
-        return tf.cast(self.g_s(tf.cast(y_hat, self.transform_dtype)), tf.float32) * 255
+        return tf.cast(self._compiled(self.g_s)(tf.cast(y_hat, self.transform_dtype)), tf.float32) * 255
+
+    def _compiled(self, transform):
+        return tf.function(transform, jit_compile=True, autograph=False) if self.xla else transform
 
     def hyper(self, z_hat: tf.Tensor, arithmetic: Arithmetic):
         """What the context conditions on, in the arithmetic's type."""
@@ -96,9 +102,9 @@ class LatentCodec(tf.keras.Model):
         arithmetic = CONTINUOUS if training else arithmetic or self.arithmetic
         y = self.analyse(pad(x))
         z = self.h_a(y) - self.z_median
-        em_z = coders.factorised_model(self.prior, compression=False)
+        em_z = coders.factorised_model(self.prior)
         _, bits_z = em_z(z, training=training)
-        coder = Estimator(GaussianModel(compression=False), self.context.parts(y), arithmetic, training)
+        coder = Estimator(GaussianModel(), self.context.parts(y), arithmetic, training)
         y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, arithmetic), coder)
         x_hat = self.synthesise(y_hat)[:, :tf.shape(x)[1], :tf.shape(x)[2]]
         return Estimate(x_hat, y_hat, tf.add_n(coder.bits), bits_z)
@@ -120,8 +126,8 @@ class LatentCodec(tf.keras.Model):
 
     def freeze(self, y: Tables | None = None, z: Tables | None = None) -> None:
         """Sets the range-coding tables: those given, or built from the weights as they are now."""
-        self.em_y = GaussianModel(True, y)
-        self.em_z = coders.factorised_model(self.prior, True, z)
+        self.em_y = GaussianModel(y or coders.gaussian_tables())
+        self.em_z = coders.factorised_model(self.prior, z or tables.factorised(self.prior))
 
     def encode(self, x: tf.Tensor) -> Encoded:
         """Pictures (b, h, w, 3) -> strings and symbols."""

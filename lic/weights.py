@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from lic import files, registry
-from lic.coders import Tables, tables_of
 from lic.errors import DataError
+from lic.tables import Tables
 
 ID_BYTES = 4
 _TABLES = ("y/cdf", "y/offset", "z/cdf", "z/offset")
@@ -48,8 +48,8 @@ def arrays_of(model, half: bool = False) -> dict[str, np.ndarray]:
     """Weights (float32, or float16 where `half`) and tables of a frozen model, by name."""
     dtype = np.float16 if half else np.float32
     arrays = {name: v.numpy().astype(dtype) for name, v in named_variables(model).items()}
-    tables = (tables_of(model.em_y), tables_of(model.em_z))
-    return {**arrays, **dict(zip(_TABLES, (a.astype(np.int32) for t in tables for a in (t.cdf, t.offset))))}
+    tables = [np.asarray(a, np.int32) for em in (model.em_y, model.em_z) for a in (em.cdf, em.cdf_offset)]
+    return {**arrays, **dict(zip(_TABLES, tables))}
 
 
 def weights_id(arrays: dict[str, np.ndarray]) -> bytes:

@@ -25,11 +25,18 @@ def space_to_depth(x: tf.Tensor, order: str) -> tf.Tensor:
 
 
 class PatchMerging(Layer):
-    """Halves the map: four neighbours side by side, LayerNorm, a dense layer without bias."""
+    """Halves the map: four neighbours side by side, LayerNorm, a dense layer without bias.
 
-    def __init__(self, units: int, order: str = "rows_first", **kwargs):
+    Args:
+      units: channels of the output.
+      order: of the four neighbours.
+      gain: the initial kernel is Glorot's times this.
+    """
+
+    def __init__(self, units: int, order: str = "rows_first", gain: float = 1.0, **kwargs):
         super().__init__(**kwargs)
-        self.norm, self.reduction, self.order = LayerNorm(), Dense(units, use_bias=False), order
+        start = tf.keras.initializers.VarianceScaling(gain ** 2, "fan_avg", "uniform")
+        self.norm, self.reduction, self.order = LayerNorm(), Dense(units, use_bias=False, initializer=start), order
 
     def call(self, x):
         return self.reduction(self.norm(space_to_depth(x, self.order)))

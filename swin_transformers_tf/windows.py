@@ -42,7 +42,7 @@ def attention_mask(height: tf.Tensor, width: tf.Tensor, window: int, shift: int,
     rows, columns = _labels(height, window, shift), _labels(width, window, shift)
     rows, columns = rows[:, None, :, None], columns[None, :, None, :]
     label = tf.reshape(rows * 8 + columns, (-1, window * window))
-    apart = label[:, :, None] != label[:, None, :]
+    apart = tf.not_equal(label[:, :, None], label[:, None, :])
     return tf.where(apart, tf.constant(-1e9, dtype), tf.constant(0, dtype))
 
 

@@ -1,0 +1,159 @@
+"""The one command line of all three scripts: flags, help, exit codes. What the commands do stands in `lic.commands`.
+
+Nothing heavy is imported here, so that `--help`, `info FILE` and a mistyped flag are answered at once. Exit codes:
+0 done, 1 bad data, 2 misuse, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from typing import NoReturn
+
+from absl.flags import argparse_flags
+
+import config
+from lic.errors import UserError
+
+_TITLES = {
+    "lsk2023": "TCM: Learned Image Compression with Mixed Transformer-CNN Architectures (CVPR 2023)",
+    "zyc2022": "SwinT-ChARM and its siblings: Transformer-Based Transform Coding (ICLR 2022)",
+    "hypmqw2022": "ELIC: Unevenly Grouped Space-Channel Contextual Adaptive Coding (CVPR 2022)",
+}
+_TRAINING_NAMES = {"lmbda": "lambda"}
+
+
+class _Parser(argparse_flags.ArgumentParser):
+    """Says in one line what is wrong, and where help is."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message} (see --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _add_fields(parser, settings, names: dict[str, str], suppress: bool) -> None:
+    """A flag for each field of a settings dataclass."""
+    for field in dataclasses.fields(settings):
+        text = field.metadata["help"]
+        default = argparse.SUPPRESS if suppress else field.default
+        name = names.get(field.name, field.name)
+        if isinstance(field.default, bool):
+            parser.add_argument(f"--{name}", dest=field.name, action="store_true", default=default, help=text)
+            continue
+        shown = "" if field.default in ("", None) else f" (default: {field.default})"
+        parser.add_argument(f"--{name}", dest=field.name, type=type(field.default), default=default,
+                            choices=config.CHOICES.get(field.name), help=text + shown,
+                            metavar=None if field.name in config.CHOICES else name.upper())
+
+
+def _globals(suppress: bool) -> argparse.ArgumentParser:
+    """The options that stand before or after the command; only before it they carry defaults."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("global options, before or after the command")
+    group.add_argument("-V", "--verbose", action="store_true", help="print figures and seconds of each stage",
+                       default=argparse.SUPPRESS if suppress else False)
+    _add_fields(group, config.Runtime, {}, suppress)
+    return parser
+
+
+def _command(commands, script: str, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", parents=[_globals(suppress=True)],
+        epilog=f"example: python {script}.py {example}", formatter_class=argparse.RawDescriptionHelpFormatter,
+        inherited_absl_flags=None)
+
+
+def parser_of(script: str) -> argparse.ArgumentParser:
+    """The parser of a script."""
+    parser = _Parser(prog=f"{script}.py", description=_TITLES[script], parents=[_globals(suppress=False)], inherited_absl_flags=None,
+                     epilog=f"example: python {script}.py compress picture.png; each command has its own --help")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    model = {"metavar": "DIR", "help": "a trained model, a training run or an exported model (default: the bundled one)"}
+    presets = {"help": f"architecture: {', '.join(config.PRESETS[script])} "
+                       f"(default: {config.default_preset(script).name})", "metavar": "NAME"}
+
+    p = _command(commands, script, "train", "train a model on pictures",
+                 "train --preset nano --lambda 0.01 --train_glob 'pics/**/*.jpg' --train_path build/nano")
+    p.add_argument("--preset", **presets)
+    _add_fields(p, config.Training, _TRAINING_NAMES, suppress=False)
+
+    p = _command(commands, script, "compress", "compress pictures to .tfci files",
+                 "compress picture.png picture.tfci -V")
+    p.add_argument("inputs", nargs="+", metavar=("PICTURE", "PICTURE | FILE.tfci"),
+                   help="pictures (also globs in quotes); one picture may be followed by the name of its file "
+                        "(default: the picture's name with .tfci added)")
+    p.add_argument("--out", metavar="DIR", help="folder for the files (default: beside each picture)")
+    p.add_argument("--model_path", **model)
+
+    p = _command(commands, script, "decompress", "decompress .tfci files to pictures",
+                 "decompress picture.tfci restored.png")
+    p.add_argument("inputs", nargs="+", metavar=("FILE.tfci", "FILE.tfci | PICTURE"),
+                   help="files (also globs in quotes); one file may be followed by the name of its picture, whose "
+                        "ending says the format (default: the file's name with .png added)")
+    p.add_argument("--out", metavar="DIR", help="folder for the pictures (default: beside each file)")
+    p.add_argument("--original", metavar="PICTURE", help="with -V: the picture to measure the distance to")
+    p.add_argument("--model_path", **model)
+
+    p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
+                 "export exported/1 --model_path build/nano/model")
+    p.add_argument("folder", metavar="DIR", help="a new folder")
+    p.add_argument("--model_path", **model)
+
+    p = _command(commands, script, "info", "tell about a file, a model or a preset", "info picture.tfci --json")
+    p.add_argument("target", nargs="?", metavar="FILE_OR_MODEL", help="a .tfci file or the folder of a model")
+    p.add_argument("--preset", **presets)
+    p.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _settings(cls, arguments):
+    """The fields of a settings dataclass out of the parsed arguments."""
+    return cls(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(cls)})
+
+
+def run(script: str, arguments: argparse.Namespace) -> int:
+    """Runs a parsed command and returns its exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")   # must stand before TensorFlow is imported
+    try:
+        from lic import commands
+        arguments.runtime = _settings(config.Runtime, arguments)
+        if arguments.command == "train":
+            arguments.training = _settings(config.Training, arguments)
+        return getattr(commands, arguments.command)(script, arguments) or 0
+    except UserError as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{script}: interrupted", file=sys.stderr)
+        return 130
+    except MemoryError:
+        print(f"{script}: not enough memory", file=sys.stderr)
+        return 1
+    except BrokenPipeError:   # e.g. `info ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def main(script: str) -> None:
+    """Runs a script's command line and exits.
+
+    Not under absl's `app.run`: a TensorFlow that is first imported in there comes up half in graph mode.
+    """
+    sys.exit(run(script, parser_of(script).parse_args()))
+
+
+def lsk2023() -> None:
+    """The installed command `lsk2023`."""
+    main("lsk2023")
+
+
+def zyc2022() -> None:
+    """The installed command `zyc2022`."""
+    main("zyc2022")
+
+
+def hypmqw2022() -> None:
+    """The installed command `hypmqw2022`."""
+    main("hypmqw2022")

@@ -1,0 +1,278 @@
+"""What the commands do. TensorFlow is imported only by those that need it."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import Callable, Iterator
+
+import config
+from lic import bitstream, files, registry, resources
+from lic.errors import DataError, UsageError, UserError
+
+SUFFIX = ".tfci"
+
+
+class Stopwatch:
+    """Seconds of named stages."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def __str__(self):
+        return ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items())
+
+
+def train(script: str, a: argparse.Namespace) -> None:
+    """`train`: to the end, or on from where a run stopped."""
+    preset = registry.preset(script, a.preset)
+    _prepare(a.runtime)
+    from lic.training import Run
+    Run(script, preset, a.training).train()
+
+
+def compress(script: str, a: argparse.Namespace) -> int:
+    """`compress`: pictures to files."""
+    jobs = _jobs(a, SUFFIX, is_output=lambda name: name.lower().endswith(SUFFIX))
+    watch = Stopwatch()
+    with watch("start"):
+        _prepare(a.runtime)
+        from lic import codec, images
+        coder = codec.load(a.model_path or script, a.runtime)
+
+    def one(source: str, target: str) -> None:
+        watch = Stopwatch()
+        with watch("read"):
+            picture = images.read(source)
+        for note in picture.notes:
+            print(f"{source}: {note}", file=sys.stderr)
+        with watch("compress"):
+            data = coder.compress_pixels(picture.pixels)
+        with watch("write"):
+            files.write_atomically(target, data)
+        if a.verbose:
+            with watch("decompress"):
+                restored = coder.decompress(data)
+            _print_figures(source, target, len(data), picture.pixels, restored, watch)
+
+    code = _for_each(script, jobs, one)
+    if a.verbose:
+        print(f"{watch} (TensorFlow and the model)")
+    return code
+
+
+def decompress(script: str, a: argparse.Namespace) -> int:
+    """`decompress`: files to pictures, each with the model that made it."""
+    jobs = _jobs(a, ".png", is_output=lambda name: not name.lower().endswith(SUFFIX))
+    if a.original and len(jobs) > 1:
+        raise UsageError("--original goes with one file")
+    from lic import images
+    for _, target in jobs:
+        images.check_suffix(os.path.splitext(target)[1])
+    coders: dict = {}
+
+    def one(source: str, target: str) -> None:
+        watch = Stopwatch()
+        with watch("read"):
+            data = files.read_bytes(source)
+            header, _ = bitstream.parse(data)
+            original = images.read(a.original).pixels if a.original else None
+        folder = a.model_path or _model_of(header)
+        with watch("start"):
+            if folder not in coders:
+                coders[folder] = _codec(folder, a.runtime)
+        with watch("decompress"):
+            pixels = coders[folder].decompress(data)
+        with watch("write"):
+            images.write(target, pixels)
+        if a.verbose:
+            _print_figures(source, target, len(data), original, pixels, watch)
+
+    return _for_each(script, jobs, one)
+
+
+def export(script: str, a: argparse.Namespace) -> None:
+    """`export`: a SavedModel."""
+    _prepare(a.runtime)
+    from lic import codec
+    from lic import export as exporting
+    exporting.save(codec.load(a.model_path or script, a.runtime), a.folder)
+    print(f"SavedModel with signatures compress and decompress in '{a.folder}'")
+
+
+def info(script: str, a: argparse.Namespace) -> None:
+    """`info`: what a file, a model or a preset is."""
+    if a.target and a.preset:
+        raise UsageError("give a file or model, or --preset, not both")
+    if a.target and not os.path.isdir(a.target):
+        facts = _about_file(a.target)
+    elif a.target:
+        facts = _about_model(a.target, a.runtime)
+    else:
+        facts = _about_preset(script, registry.preset(script, a.preset))
+    if a.json:
+        print(json.dumps(facts, indent=2))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):{width}}  {_readable(value)}")
+
+
+# Inputs and outputs --------------------------------------------------------------------------------------------------
+
+def _jobs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """(source, target) of each input; refuses what would write over a source or write one file twice."""
+    names, target = list(a.inputs), None
+    if len(names) == 2 and is_output(names[1]):
+        target = names.pop()
+        if a.out:
+            raise UsageError("give the name of the output or --out, not both")
+    sources = [path for name in names for path in _expand(name)]
+    if target and len(sources) > 1:
+        raise UsageError(f"{len(sources)} inputs can't go into the one file '{target}': give --out DIR")
+    jobs = [(s, target or _target(s, suffix, a.out)) for s in sources]
+    _refuse_clashes(jobs)
+    return jobs
+
+
+def _expand(name: str) -> list[str]:
+    if os.path.exists(name) or not glob.has_magic(name):
+        return [name]
+    found = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
+    if not found:
+        raise UsageError(f"'{name}' matches no file")
+    return found
+
+
+def _target(source: str, suffix: str, folder: str | None) -> str:
+    return (os.path.join(folder, os.path.basename(source)) if folder else source) + suffix
+
+
+def _refuse_clashes(jobs: list[tuple[str, str]]) -> None:
+    sources = {os.path.realpath(source) for source, _ in jobs}
+    targets: set[str] = set()
+    for _, target in jobs:
+        real = os.path.realpath(target)
+        if real in sources:
+            raise UsageError(f"'{target}' would be written over an input: give another name")
+        if real in targets:
+            raise UsageError(f"two inputs would be written to '{target}': compress them in two goes")
+        targets.add(real)
+
+
+def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str], None]) -> int:
+    """Does each job, with a bar where there are several; a bad one is told of and does not stop the rest."""
+    from tqdm import tqdm
+    failed = 0
+    for source, target in tqdm(jobs, disable=len(jobs) < 2 or not sys.stderr.isatty(), unit="file"):
+        try:
+            folder = os.path.dirname(target)
+            if folder and not os.path.isdir(folder):
+                os.makedirs(folder, exist_ok=True)
+            work(source, target)
+        except UserError as error:
+            tqdm.write(f"{script}: {error}", file=sys.stderr)
+            failed = max(failed, error.exit_code)
+        except OSError as error:
+            tqdm.write(f"{script}: '{target}' can't be written: {error.strerror}", file=sys.stderr)
+            failed = max(failed, 1)
+    return failed
+
+
+# Models and figures --------------------------------------------------------------------------------------------------
+
+def _prepare(runtime: config.Runtime) -> None:
+    """Imports TensorFlow quietly and sets its switches."""
+    import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+    try:
+        import absl.logging
+        absl.logging.set_verbosity(absl.logging.ERROR)
+        runtime.apply()
+    except RuntimeError as error:
+        raise UsageError(f"TensorFlow refuses these switches: {error}") from None
+
+
+def _codec(folder: str, runtime: config.Runtime):
+    _prepare(runtime)
+    from lic import codec
+    return codec.load(folder, runtime)
+
+
+def _model_of(header: bitstream.Header) -> str:
+    """The folder of the bundled model that made a file."""
+    folder = resources.find(header.weights_id)
+    if folder is None:
+        known = config.by_code(header.model_code)
+        name = f" of {known[0]} {known[1].name}" if known else ""
+        raise DataError(f"the file was made by model {header.weights_id.hex()}{name}, which is not bundled: "
+                        "give its folder with --model_path")
+    return folder
+
+
+def _print_figures(source, target, size: int, original, pixels, watch: Stopwatch) -> None:
+    from lic import metrics
+    height, width = pixels.shape[:2]
+    print(f"{source} -> {target}: {width} x {height}")
+    if original is not None:
+        similarity = metrics.ms_ssim(original, pixels)
+        print(f"  MSE {metrics.mse(original, pixels):.4f}, PSNR {metrics.psnr(original, pixels):.3f} dB, MS-SSIM "
+              + ("not defined below 161 pixels" if similarity is None
+                 else f"{similarity:.5f} ({metrics.ms_ssim_db(similarity):.3f} dB)"))
+    print(f"  {size} bytes, {metrics.bits_per_pixel(size, height, width):.4f} bits per pixel of the file")
+    print(f"  {watch}")
+
+
+def _about_file(path: str) -> dict:
+    data = files.read_bytes(path)
+    header, strings = bitstream.parse(data)
+    known = config.by_code(header.model_code)
+    bundled = resources.find(header.weights_id)
+    return {
+        "file": path, "script": known[0] if known else "unknown", "preset": known[1].name if known else "unknown",
+        "weights_id": header.weights_id.hex(), "bundled": bundled is not None,
+        "arithmetic": header.arithmetic.name.lower(), "width": header.width, "height": header.height,
+        "bytes": len(data), "bits_per_pixel": round(8 * len(data) / (header.width * header.height), 6),
+        "string_bytes": [len(s) for s in strings]}
+
+
+def _about_model(folder: str, runtime: config.Runtime) -> dict:
+    saved = os.path.join(folder, "assets.extra")
+    if os.path.isfile(os.path.join(folder, "saved_model.pb")):
+        folder = saved
+    if not os.path.isfile(os.path.join(folder, "model.json")) and os.path.isfile(os.path.join(folder, "run.json")):
+        about = _codec(folder, runtime).about
+    else:
+        _prepare(runtime)
+        from lic import weights
+        about = weights.describe(folder)
+    preset = registry.preset(about["script"], about["preset"])
+    return {"folder": folder, **about, **_about_preset(about["script"], preset)}
+
+
+def _about_preset(script: str, preset: config.Preset) -> dict:
+    _prepare(config.Runtime())
+    from lic import complexity
+    model = registry.build(script, preset)
+    networks, prior = complexity.parameters(model)
+    return {"script": script, "preset": preset.name, "parameters": networks, "parameters_of_the_prior": prior,
+            "kmacs_per_pixel": complexity.kmacs_per_pixel(model), "architecture": config.as_dict(preset)}
+
+
+def _readable(value) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_readable(v)}" for name, v in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) and value > 99999 else str(value)

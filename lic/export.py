@@ -1,0 +1,82 @@
+"""SavedModels with bytes in and bytes out, without Keras around them.
+
+Signatures `compress` (image_bytes -> file_bytes) and `decompress` (file_bytes -> image_bytes, PNG), batches of strings
+first; names that end in `_bytes` make TF Serving's REST send base64. Pictures are decoded in the graph: JPEG, PNG, BMP
+and the first frame of a GIF. Besides, `compress_pixels` and `decompress_pixels` of `lic.codec.FileGraph`.
+
+Loading one needs `import tensorflow_compression` for its range-coding operations, and nothing of this project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+
+import tensorflow as tf
+
+from lic import files
+from lic.codec import SAVED_ABOUT, Codec, FileGraph
+from lic.errors import DataError, UsageError
+
+
+def _decode_picture(contents: tf.Tensor) -> tf.Tensor:
+    """Encoded bytes -> uint8 (h, w, 3)."""
+    pixels = tf.cond(
+        tf.io.is_jpeg(contents),
+        lambda: tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE"),   # as Pillow decodes
+        lambda: tf.io.decode_image(contents, 3, expand_animations=False))
+    return tf.ensure_shape(pixels, (None, None, 3))
+
+
+def _signatures(graph: FileGraph) -> dict:
+    strings = tf.TensorSpec((None,), tf.string)
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")], autograph=False)
+    def compress(image_bytes):
+        files_ = tf.map_fn(lambda s: graph.compress_pixels(_decode_picture(s)), image_bytes,
+                           fn_output_signature=tf.string)
+        return {"file_bytes": tf.ensure_shape(files_, strings.shape)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "file_bytes")], autograph=False)
+    def decompress(file_bytes):
+        pictures = tf.map_fn(lambda s: tf.io.encode_png(graph.decompress_pixels(s)), file_bytes,
+                             fn_output_signature=tf.string)
+        return {"image_bytes": tf.ensure_shape(pictures, strings.shape)}
+
+    return {"compress": compress, "decompress": decompress}
+
+
+def save(codec: Codec, folder: str) -> None:
+    """Writes a SavedModel; the folder appears only when it is whole.
+
+    Raises:
+      UsageError: the folder exists and is not empty, or the codec came out of a SavedModel itself.
+      DataError: it can't be written.
+    """
+    if not isinstance(codec.graph, FileGraph):
+        raise UsageError("the model is a SavedModel already: copy its folder")
+    folder = os.path.abspath(folder)
+    if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
+        raise UsageError(f"'{folder}' exists and is not empty: give a new folder")
+    try:
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        draft = tempfile.mkdtemp(prefix=".export-", dir=os.path.dirname(folder))
+    except OSError as error:
+        raise DataError(f"'{folder}' can't be written: {error.strerror}") from None
+    try:
+        _write(codec, os.path.join(draft, "model"))
+        if os.path.isdir(folder):
+            os.rmdir(folder)
+        os.replace(os.path.join(draft, "model"), folder)
+    except (OSError, tf.errors.OpError) as error:
+        raise DataError(f"'{folder}' can't be written: {str(error).splitlines()[0]}") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write(codec: Codec, folder: str) -> None:
+    tf.saved_model.save(codec.graph, folder, _signatures(codec.graph))
+    os.makedirs(os.path.join(folder, os.path.dirname(SAVED_ABOUT)), exist_ok=True)
+    files.write_atomically(os.path.join(folder, SAVED_ABOUT), json.dumps(codec.about, indent=2).encode())

@@ -1,0 +1,66 @@
+"""Integer range-coding tables, built in a moment from the densities that the models have learned.
+
+TFC can build them itself, but finds each tail by gradient descent, a minute for both models. Tables are built once, on
+the training machine, and stored with the weights: floats on another machine might give others.
+
+A flat table holds for each density [-precision, 0, cumulated counts ..., 2 ** precision]; the last symbol of each is
+the escape to an Elias gamma code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_compression as tfc
+
+PRECISION = 16         # bits; at TFC's default of 12 an almost sure symbol costs 0.0011 bits, 0.4 % of a small file
+TAIL_MASS = 2.0 ** -14  # probability on both sides that is left to the escape code
+_WIDEST = 1 << 13      # symbols on each side of zero that a factorised density may need
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A flat table of cumulated counts and the first symbol of each density, int32."""
+
+    cdf: np.ndarray
+    offset: np.ndarray
+
+
+def _quantise(pmfs: list[np.ndarray], starts: list[int]) -> Tables:
+    rows = []
+    for pmf in pmfs:
+        with_escape = np.append(pmf, max(0.0, 1.0 - pmf.sum())).astype(np.float32)
+        rows += [[-PRECISION], tfc.pmf_to_quantized_cdf(tf.constant(with_escape), precision=PRECISION).numpy()]
+    return Tables(np.concatenate(rows).astype(np.int32), np.asarray(starts, np.int32))
+
+
+def gaussian(scales: np.ndarray) -> Tables:
+    """Zero-mean Gaussians of the given standard deviations, integrated over unit intervals."""
+    pmfs, starts = [], []
+    upper = np.vectorize(lambda x: 0.5 * math.erfc(x / math.sqrt(2)), otypes=[float])
+    z = 4.0    # two tails of a normal beyond it weigh about TAIL_MASS
+    for scale in np.asarray(scales, float):
+        half = math.ceil(z * scale)
+        edges = upper((np.arange(-half, half + 2) - 0.5) / scale)
+        pmfs.append(edges[:-1] - edges[1:])
+        starts.append(-half)
+    return _quantise(pmfs, starts)
+
+
+def factorised(prior) -> Tables:
+    """The learned densities of z, (c,), each over the integers that all but TAIL_MASS of it falls on."""
+    half = 64
+    while True:
+        symbols = np.arange(-half, half + 1)
+        pmf = prior.prob(tf.constant(symbols[:, None], tf.float32)).numpy().T.astype(np.float64)     # (c, symbols)
+        below = np.cumsum(pmf, 1)
+        if half >= _WIDEST or np.all(pmf.sum(1) > 1 - TAIL_MASS):
+            break
+        half *= 2
+    first = np.argmax(below > TAIL_MASS / 2, 1)
+    last = np.argmax(below >= np.minimum(1 - TAIL_MASS / 2, below[:, -1:]), 1)
+    rows = [p[a:b + 1] for p, a, b in zip(pmf, first, last)]
+    return _quantise(rows, [int(symbols[a]) for a in first])
