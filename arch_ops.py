@@ -5,7 +5,7 @@ All maps are (b, h, w, c). Layers compute in the type of their input; weights ar
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Callable
 
 import numpy as np
@@ -41,7 +41,7 @@ def _paddings(kernel: int, padding: str):
     return [[0, 0], side, side, [0, 0]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def rdft_basis(side: int) -> np.ndarray:
     """(2 * side * (side // 2 + 1), side * side): from real and imaginary parts of a real Fourier transform to taps."""
     half = side // 2 + 1
@@ -52,7 +52,7 @@ def rdft_basis(side: int) -> np.ndarray:
 
 
 def fan_in_uniform():
-    """Uniform with variance 1 / (3 * fan in), PyTorch's start: Glorot's makes a deep stack of residual blocks explode."""
+    """Uniform of variance 1 / (3 * fan in), PyTorch's start: Glorot's makes a deep stack of residual blocks explode."""
     return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 

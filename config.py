@@ -7,9 +7,9 @@ Nothing here imports TensorFlow, so that `--help` and `info` answer at once.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Mapping
 
 
 @dataclass(frozen=True)
@@ -312,9 +312,9 @@ CHOICES = MappingProxyType({
 class Training:
     """Settings of `train`; the command line's flags are made from these fields."""
 
-    lmbda: float = _flag(0.01, "lambda: the loss is bits per pixel + lambda * MSE (on 0..255)")
+    lmbda: float = _flag(0.01, "lambda of the loss, bits per pixel + lambda * MSE (0..255)")
     train_glob: str = _flag("", "pictures to train on, e.g. 'pics/**/*.jpg'; without it TFDS 'clic' is used")
-    train_path: str = _flag("build/train", "folder of checkpoints and TensorBoard logs; a run that stands there goes on")
+    train_path: str = _flag("build/train", "folder of checkpoints and logs; a run that stands there goes on")
     model_path: str = _flag("", "folder that the trained model is saved to (default: TRAIN_PATH/model)")
     epochs: int = _flag(1000, "number of epochs")
     steps_per_epoch: int = _flag(1000, "steps an epoch; a checkpoint is written after each epoch")

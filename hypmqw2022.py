@@ -13,7 +13,7 @@ from __future__ import annotations
 
 if __name__ == "__main__":  # before TensorFlow is imported, so that --help answers at once
     from lic.cli import main
-    raise SystemExit(main("hypmqw2022"))
+    main("hypmqw2022")
 
 import tensorflow as tf
 

@@ -11,12 +11,19 @@ from __future__ import annotations
 
 if __name__ == "__main__":  # before TensorFlow is imported, so that --help answers at once
     from lic.cli import main
-    raise SystemExit(main("lsk2023"))
+    main("lsk2023")
 
 import tensorflow as tf
 
-from arch_ops import (Conv, ConvTransBlock, ResidualBlockUpsample, ResidualBlockWithStride, SubpixelConv, SWAtten,
-                      conv_stack)
+from arch_ops import (
+    Conv,
+    ConvTransBlock,
+    ResidualBlockUpsample,
+    ResidualBlockWithStride,
+    SubpixelConv,
+    SWAtten,
+    conv_stack,
+)
 from config import TCMPreset
 from lic.context import ChannelContext
 from lic.model import LatentCodec

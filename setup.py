@@ -69,6 +69,6 @@ setup(
         "swin_transformers_tf": ["*.md", "LICENSE*"],  # what was changed against the published Swin code
     },
     include_package_data=False,
-    entry_points={"console_scripts": [f"{paper}={paper}:main" for paper in PAPERS]},
+    entry_points={"console_scripts": [f"{paper}=lic.cli:{paper}" for paper in PAPERS]},
     zip_safe=False,
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 if __name__ == "__main__":  # before TensorFlow is imported, so that --help answers at once
     from lic.cli import main
-    raise SystemExit(main("zyc2022"))
+    main("zyc2022")
 
 import tensorflow as tf
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DataError", "UsageError", "UserError", "load"]
 
 
-def load(name: str, **switches) -> "Codec":
+def load(name: str, **switches) -> Codec:
     """A codec that compresses pictures to bytes and back.
 
     Args:

@@ -65,18 +65,26 @@ def _command(commands, script: str, name: str, text: str, example: str) -> argpa
         inherited_absl_flags=None)
 
 
+def _add_preset(parser, script: str) -> None:
+    names = ", ".join(config.PRESETS[script])
+    parser.add_argument("--preset", metavar="NAME",
+                        help=f"architecture: {names} (default: {config.default_preset(script).name})")
+
+
+def _add_model_path(parser) -> None:
+    parser.add_argument("--model_path", metavar="DIR",
+                        help="a trained model, a training run or an exported model (default: the bundled one)")
+
+
 def parser_of(script: str) -> argparse.ArgumentParser:
     """The parser of a script."""
-    parser = _Parser(prog=f"{script}.py", description=_TITLES[script], parents=[_globals(suppress=False)], inherited_absl_flags=None,
-                     epilog=f"example: python {script}.py compress picture.png; each command has its own --help")
+    parser = _Parser(prog=f"{script}.py", description=_TITLES[script], parents=[_globals(suppress=False)],
+                     epilog=f"example: python {script}.py compress picture.png (each command has a --help)",
+                     inherited_absl_flags=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    model = {"metavar": "DIR", "help": "a trained model, a training run or an exported model (default: the bundled one)"}
-    presets = {"help": f"architecture: {', '.join(config.PRESETS[script])} "
-                       f"(default: {config.default_preset(script).name})", "metavar": "NAME"}
-
     p = _command(commands, script, "train", "train a model on pictures",
                  "train --preset nano --lambda 0.01 --train_glob 'pics/**/*.jpg' --train_path build/nano")
-    p.add_argument("--preset", **presets)
+    _add_preset(p, script)
     _add_fields(p, config.Training, _TRAINING_NAMES, suppress=False)
 
     p = _command(commands, script, "compress", "compress pictures to .tfci files",
@@ -85,7 +93,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="pictures (also globs in quotes); one picture may be followed by the name of its file "
                         "(default: the picture's name with .tfci added)")
     p.add_argument("--out", metavar="DIR", help="folder for the files (default: beside each picture)")
-    p.add_argument("--model_path", **model)
+    _add_model_path(p)
 
     p = _command(commands, script, "decompress", "decompress .tfci files to pictures",
                  "decompress picture.tfci restored.png")
@@ -94,16 +102,16 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                         "ending says the format (default: the file's name with .png added)")
     p.add_argument("--out", metavar="DIR", help="folder for the pictures (default: beside each file)")
     p.add_argument("--original", metavar="PICTURE", help="with -V: the picture to measure the distance to")
-    p.add_argument("--model_path", **model)
+    _add_model_path(p)
 
     p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
                  "export exported/1 --model_path build/nano/model")
     p.add_argument("folder", metavar="DIR", help="a new folder")
-    p.add_argument("--model_path", **model)
+    _add_model_path(p)
 
     p = _command(commands, script, "info", "tell about a file, a model or a preset", "info picture.tfci --json")
     p.add_argument("target", nargs="?", metavar="FILE_OR_MODEL", help="a .tfci file or the folder of a model")
-    p.add_argument("--preset", **presets)
+    _add_preset(p, script)
     p.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -136,7 +144,7 @@ def run(script: str, arguments: argparse.Namespace) -> int:
         return 1
 
 
-def main(script: str) -> None:
+def main(script: str) -> NoReturn:
     """Runs a script's command line and exits.
 
     Not under absl's `app.run`: a TensorFlow that is first imported in there comes up half in graph mode.

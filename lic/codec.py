@@ -155,7 +155,8 @@ def _name_of(code: int) -> str:
 
 
 def _flags_of(arithmetic: bitstream.Arithmetic) -> str:
-    return {bitstream.Arithmetic.PORTABLE: "--arithmetic portable", bitstream.Arithmetic.FLOAT32: "--arithmetic float32",
+    return {bitstream.Arithmetic.PORTABLE: "--arithmetic portable",
+            bitstream.Arithmetic.FLOAT32: "--arithmetic float32",
             bitstream.Arithmetic.TF32: "--arithmetic float32 --tf32"}[arithmetic]
 
 
@@ -173,7 +174,7 @@ def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: conf
     return Codec(FileGraph(model, start), about, start)
 
 
-def load(name: str, runtime: config.Runtime = config.Runtime()) -> Codec:
+def load(name: str, runtime: config.Runtime | None = None) -> Codec:
     """A codec from the name of a script (its bundled model) or from a folder.
 
     Args:
@@ -183,6 +184,7 @@ def load(name: str, runtime: config.Runtime = config.Runtime()) -> Codec:
     Raises:
       DataError: there is no model. UsageError: a SavedModel has another arithmetic.
     """
+    runtime = runtime or config.Runtime()
     folder = resources.bundled(name) if name in config.PRESETS else name
     if not os.path.isdir(folder):
         raise DataError(f"no model in '{folder}': there is no such folder")

@@ -13,8 +13,8 @@ Gotchas:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -74,6 +74,7 @@ class GaussianModel(tfc.LocationScaleIndexedEntropyModel):
                          compression=tables is not None, bottleneck_dtype=tf.float32)
 
     def _build_tables(self, *_):
+        assert self._given is not None
         return self._given.cdf, self._given.offset
 
 

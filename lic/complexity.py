@@ -13,7 +13,7 @@ from lic.model import LatentCodec
 
 def parameters(model: LatentCodec) -> tuple[int, int]:
     """Trainable parameters (of the networks, of the factorised prior)."""
-    count = lambda variables: sum(int(np.prod(v.shape)) for v in variables)  # noqa: E731
+    count = lambda variables: sum(int(np.prod(v.shape)) for v in variables)
     prior = count(model.prior.trainable_variables)
     return count(model.trainable_variables) - prior, prior
 

@@ -6,7 +6,8 @@ The networks compute in the type of `hyper`.
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 import tensorflow as tf
 

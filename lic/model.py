@@ -70,8 +70,7 @@ class LatentCodec(tf.keras.Model):
         # CompressAI's priors have a learned median; ours stays at zero.
         self.z_median = self.add_weight(name="z_median", shape=(preset.hyper_depth,), initializer="zeros",
                                         trainable=False)
-        self.em_y: GaussianModel | None = None
-        self.em_z: tfc.ContinuousBatchedEntropyModel | None = None
+        self.coding_models: tuple[GaussianModel, tfc.ContinuousBatchedEntropyModel] | None = None
 
     def build_weights(self) -> None:
         """Creates all weights, by one pass over the smallest picture."""
@@ -122,12 +121,24 @@ class LatentCodec(tf.keras.Model):
     @property
     def frozen(self) -> bool:
         """Whether there are range-coding tables."""
-        return self.em_y is not None
+        return self.coding_models is not None
+
+    @property
+    def em_y(self) -> GaussianModel:
+        """The entropy model of y that codes."""
+        assert self.coding_models, "freeze() comes before coding"
+        return self.coding_models[0]
+
+    @property
+    def em_z(self) -> tfc.ContinuousBatchedEntropyModel:
+        """The entropy model of z that codes."""
+        assert self.coding_models, "freeze() comes before coding"
+        return self.coding_models[1]
 
     def freeze(self, y: Tables | None = None, z: Tables | None = None) -> None:
         """Sets the range-coding tables: those given, or built from the weights as they are now."""
-        self.em_y = GaussianModel(y or coders.gaussian_tables())
-        self.em_z = coders.factorised_model(self.prior, z or tables.factorised(self.prior))
+        self.coding_models = (GaussianModel(y or coders.gaussian_tables()),
+                              coders.factorised_model(self.prior, z or tables.factorised(self.prior)))
 
     def encode(self, x: tf.Tensor) -> Encoded:
         """Pictures (b, h, w, 3) -> strings and symbols."""

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import zipfile
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf

@@ -6,7 +6,8 @@ global precision policy is needed.
 
 from __future__ import annotations
 
-from typing import Callable, Iterable
+from collections.abc import Iterable
+from typing import Callable
 
 import tensorflow as tf
 

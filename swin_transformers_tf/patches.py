@@ -60,7 +60,7 @@ class PatchSplitting(Layer):
         self.norm = None if bare else LayerNorm()
 
     def call(self, x):
-        x = self.norm(x) if self.norm_first else x
+        x = self.norm(x) if self.norm and self.norm_first else x
         x = self.reduction(x)
         x = self.norm(x) if self.norm and not self.norm_first else x
         return pixel_shuffle(x, self.shuffle)
