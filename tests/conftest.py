@@ -27,6 +27,15 @@ def _sigma_outputs(model):
         yield layer, slice(half, None) if not half or model.context.means_first else slice(0, half)
 
 
+def _last_kernel(net):
+    """The weights that the size of a transform's output hangs on."""
+    for layer in reversed(net.layers):
+        if hasattr(layer, "kernel"):
+            return layer.kernel
+        if getattr(layer, "resample", None):
+            return layer.resample.reduction.kernel
+
+
 def _enliven(model, seed: int) -> None:
     """Weights under which latents, scales and supports vary; at its random start a model's symbols are nearly all 0."""
     import tensorflow as tf
@@ -37,8 +46,8 @@ def _enliven(model, seed: int) -> None:
             v.assign_add(tf.constant(rng.normal(0, 0.02, v.shape), tf.float32))
     x = tf.constant(rng.uniform(0, 255, (1, 64, 128, 3)), tf.float32)
     for net, of in ((model.g_a, model.analyse), (model.h_a, lambda x: model.h_a(model.analyse(x)))):
-        last = next(layer for layer in reversed(net.layers) if hasattr(layer, "kernel"))
-        last.kernel.assign(last.kernel * (2 / np.std(of(x))))
+        kernel = _last_kernel(net)
+        kernel.assign(kernel * (2 / np.std(of(x))))
     low, high = (0.4, 4) if model.context.sigma == "scale" else (12, 35)
     for layer, channels in _sigma_outputs(model):
         if hasattr(layer, "bias"):
