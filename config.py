@@ -32,6 +32,8 @@ class Conventions:
       anchors: which sites of the checkerboard are decoded first: those where row + column is "even" or "odd".
       hyper_order: whether the hyper synthesis puts out "scales_first" or "means_first"; ELIC's parameter networks
         likewise.
+      likelihood_floor: least likelihood of a symbol when bits are counted: 1e-9 in CompressAI, 0 in TFC, whose coder
+        escapes.
       unit_relu: whether the residual units of attention blocks end in a ReLU (CompressAI) or not.
     """
 
@@ -44,6 +46,7 @@ class Conventions:
     anchors: str = "even"
     hyper_order: str = "scales_first"
     unit_relu: bool = True
+    likelihood_floor: float = 1e-9
 
     def __post_init__(self):
         for name, allowed in _CONVENTIONS.items():
@@ -61,12 +64,13 @@ _CONVENTIONS = MappingProxyType({
     "anchors": ("even", "odd"),
     "hyper_order": ("scales_first", "means_first"),
     "unit_relu": (True, False),
+    "likelihood_floor": (1e-9, 0.0),
 })
 
 PYTORCH = Conventions()
 TENSORFLOW = Conventions(
     sigma="index", padding="same", gdn="gdn1", pixel_shuffle="outer", patch_split="linear_norm",
-    anchors="odd", hyper_order="means_first", unit_relu=False)
+    anchors="odd", hyper_order="means_first", unit_relu=False, likelihood_floor=0.0)
 
 
 @dataclass(frozen=True)

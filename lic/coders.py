@@ -66,10 +66,11 @@ class GaussianModel(tfc.LocationScaleIndexedEntropyModel):
 
     Args:
       tables: for coding; without them it only estimates.
+      floor: least likelihood of a symbol when bits are counted.
     """
 
-    def __init__(self, tables: Tables | None = None):
-        self._given = tables
+    def __init__(self, tables: Tables | None = None, floor: float = 0.0):
+        self._given, self._floor = tables, floor
         super().__init__(tfc.NoisyNormal, num_scales=NUM_SCALES, scale_fn=scale_of_index, coding_rank=3,
                          compression=tables is not None, bottleneck_dtype=tf.float32)
 
@@ -77,19 +78,36 @@ class GaussianModel(tfc.LocationScaleIndexedEntropyModel):
         assert self._given is not None
         return self._given.cdf, self._given.offset
 
+    def _log_prob(self, prior, bottleneck_perturbed):
+        return _floored(super()._log_prob(prior, bottleneck_perturbed), self._floor)
+
 
 def gaussian_tables() -> Tables:
     """The tables of all `GaussianModel`s."""
     return tables.gaussian(scale_of_index(np.arange(NUM_SCALES, dtype=np.float64)).numpy())
 
 
-def factorised_model(prior, given: Tables | None = None) -> tfc.ContinuousBatchedEntropyModel:
-    """TFC's entropy model of z: one learned density a channel (Balle et al. 2018, appendix 6.1)."""
-    common = {"coding_rank": 3, "offset_heuristic": False, "bottleneck_dtype": tf.float32}
-    if given is None:
-        return tfc.ContinuousBatchedEntropyModel(prior, **common)
-    return tfc.ContinuousBatchedEntropyModel(
-        prior_shape=prior.batch_shape, compression=True, cdf=given.cdf, cdf_offset=given.offset, **common)
+class FactorisedModel(tfc.ContinuousBatchedEntropyModel):
+    """TFC's entropy model of z: one learned density a channel (Balle et al. 2018, appendix 6.1).
+
+    Args:
+      prior: the densities.
+      tables, floor: as of `GaussianModel`.
+    """
+
+    def __init__(self, prior, tables: Tables | None = None, floor: float = 0.0):
+        self._floor = floor
+        source = {"prior": prior} if tables is None else {
+            "prior_shape": prior.batch_shape, "compression": True, "cdf": tables.cdf, "cdf_offset": tables.offset}
+        super().__init__(coding_rank=3, offset_heuristic=False, bottleneck_dtype=tf.float32, **source)
+
+    def _log_prob(self, prior, bottleneck_perturbed):
+        return _floored(super()._log_prob(prior, bottleneck_perturbed), self._floor)
+
+
+def _floored(log_prob: tf.Tensor, floor: float) -> tf.Tensor:
+    """Not below the logarithm of the floor, with a gradient that can still raise it."""
+    return tfc.lower_bound(log_prob, math.log(floor)) if floor else log_prob
 
 
 class Coder:

@@ -18,7 +18,7 @@ import tensorflow_compression as tfc
 
 from config import Preset
 from lic import coders, tables
-from lic.coders import CONTINUOUS, PORTABLE, Arithmetic, Decoder, Encoder, Estimator, GaussianModel
+from lic.coders import CONTINUOUS, PORTABLE, Arithmetic, Decoder, Encoder, Estimator, FactorisedModel, GaussianModel
 from lic.tables import Tables
 
 STRIDE = 64
@@ -66,11 +66,12 @@ class LatentCodec(tf.keras.Model):
         super().__init__(name=preset.name.replace("-", "_"))
         self.preset, self.arithmetic, self.xla = preset, arithmetic, xla
         self.transform_dtype = tf.as_dtype(precision)
+        self.likelihood_floor = preset.conventions.likelihood_floor
         self.prior = tfc.NoisyDeepFactorized(batch_shape=(preset.hyper_depth,), num_filters=preset.prior_filters)
         # CompressAI's priors have a learned median; ours stays at zero.
         self.z_median = self.add_weight(name="z_median", shape=(preset.hyper_depth,), initializer="zeros",
                                         trainable=False)
-        self.coding_models: tuple[GaussianModel, tfc.ContinuousBatchedEntropyModel] | None = None
+        self.coding_models: tuple[GaussianModel, FactorisedModel] | None = None
 
     def build_weights(self) -> None:
         """Creates all weights, by one pass over the smallest picture."""
@@ -101,9 +102,9 @@ class LatentCodec(tf.keras.Model):
         arithmetic = CONTINUOUS if training else arithmetic or self.arithmetic
         y = self.analyse(pad(x))
         z = self.h_a(y) - self.z_median
-        em_z = coders.factorised_model(self.prior)
+        em_z = FactorisedModel(self.prior, floor=self.likelihood_floor)
         _, bits_z = em_z(z, training=training)
-        coder = Estimator(GaussianModel(), self.context.parts(y), arithmetic, training)
+        coder = Estimator(GaussianModel(floor=self.likelihood_floor), self.context.parts(y), arithmetic, training)
         y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, arithmetic), coder)
         x_hat = self.synthesise(y_hat)[:, :tf.shape(x)[1], :tf.shape(x)[2]]
         return Estimate(x_hat, y_hat, tf.add_n(coder.bits), bits_z)
@@ -130,7 +131,7 @@ class LatentCodec(tf.keras.Model):
         return self.coding_models[0]
 
     @property
-    def em_z(self) -> tfc.ContinuousBatchedEntropyModel:
+    def em_z(self) -> FactorisedModel:
         """The entropy model of z that codes."""
         assert self.coding_models, "freeze() comes before coding"
         return self.coding_models[1]
@@ -138,7 +139,7 @@ class LatentCodec(tf.keras.Model):
     def freeze(self, y: Tables | None = None, z: Tables | None = None) -> None:
         """Sets the range-coding tables: those given, or built from the weights as they are now."""
         self.coding_models = (GaussianModel(y or coders.gaussian_tables()),
-                              coders.factorised_model(self.prior, z or tables.factorised(self.prior)))
+                              FactorisedModel(self.prior, z or tables.factorised(self.prior)))
 
     def encode(self, x: tf.Tensor) -> Encoded:
         """Pictures (b, h, w, 3) -> strings and symbols."""

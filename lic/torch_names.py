@@ -220,7 +220,7 @@ def load(model, state_dict: Mapping[str, np.ndarray]) -> None:
     arrays = {path: layout.ours(given[key]) for key, (path, layout) in expected.items()}
     _shift_prior(arrays, 1)
     weights.assign(model, arrays)
-    model.em_y = model.em_z = None
+    model.coding_models = None
 
 
 def _require_same(model, given: Mapping[str, np.ndarray], expected: Mapping[str, Entry]) -> None:

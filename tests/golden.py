@@ -167,7 +167,6 @@ def outputs(model, x: np.ndarray, forced: np.ndarray | None = None) -> dict[str,
         "mu": seen["mu"], "sigma": seen["sigma"], "y_hat": planes(y_hat),
         "x_hat": planes(model.synthesise(y_hat)) / 255,
         "lik_y": lik_y, "lik_z": lik_z, "bits_y": float(-np.log2(lik_y).sum()), "bits_z": float(-np.log2(lik_z).sum()),
-        "bits_y without floor": float(seen["bits"].sum(dtype=np.float64)),
     }
 
 

@@ -308,7 +308,7 @@ def test_factorised_model_codes_with_the_tables_that_it_is_given_whatever_the_pr
     strings = []
     for seed in (0, 1):
         tf.keras.utils.set_random_seed(seed)
-        em = coders.factorised_model(coders.tfc.NoisyDeepFactorized(batch_shape=(3,)), tables)
+        em = coders.FactorisedModel(coders.tfc.NoisyDeepFactorized(batch_shape=(3,)), tables)
         assert np.array_equal(em.cdf, tables.cdf) and np.array_equal(em.cdf_offset, tables.offset)
         strings.append(em.compress(z))
         np.testing.assert_array_equal(em.decompress(strings[-1], (4, 4)), z)

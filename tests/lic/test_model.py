@@ -210,8 +210,18 @@ def other(conventions, field):
 
 
 def test_conventions_are_all_tried():
-    assert set(CONVENTIONS) == {f.name for f in dataclasses.fields(config.Conventions)}
+    assert {*CONVENTIONS, "likelihood_floor"} == {f.name for f in dataclasses.fields(config.Conventions)}
     assert all(len(allowed) == 2 for allowed in config._CONVENTIONS.values())
+
+
+@pytest.mark.parametrize(("floor", "bits"), [(1e-9, 29.897), (0.0, 600_000)])
+def test_symbol_far_out_costs_no_more_bits_than_the_likelihood_floor(variant, floor, bits):
+    """100 with a deviation of 0.11: CompressAI stops at 1e-9; TFC counts on, since its coder escapes."""
+    model = variant("hypmqw2022", conventions=dataclasses.replace(PYTORCH, likelihood_floor=floor))
+    assert model.likelihood_floor == floor
+    em = coders.GaussianModel(floor=model.likelihood_floor)
+    _, counted = em(tf.fill((1, 1, 1, 1), 100.0), tf.zeros((1, 1, 1, 1)), training=False)
+    assert float(counted[0]) == pytest.approx(bits, rel=0.05)
 
 
 @pytest.fixture(scope="module")

@@ -75,9 +75,55 @@ def test_factorised_rows_hold_all_but_the_tails_of_their_densities(prior):
 
 
 def test_values_outside_of_the_rows_are_escaped_and_come_back(prior):
-    em = coders.factorised_model(prior, tables.factorised(prior))
+    em = coders.FactorisedModel(prior, tables.factorised(prior))
     z = tf.constant(np.random.default_rng(0).integers(-3000, 3000, (1, 2, 3, 4)), tf.float32)
     np.testing.assert_array_equal(em.decompress(em.compress(z), (2, 3)), z)
     model = coders.GaussianModel(coders.gaussian_tables())
     index = tf.constant(np.random.default_rng(1).integers(0, 64, z.shape), tf.float32)
     np.testing.assert_array_equal(model.decompress(model.compress(z, index), index), z)
+
+
+def test_prior_that_is_very_wide_gets_long_rows_and_still_codes():
+    """A density over some thousand symbols, as wide as hyper latents that were never held back."""
+    tf.keras.utils.set_random_seed(0)
+    wide = coders.tfc.NoisyDeepFactorized(batch_shape=(3,), init_scale=300)
+    wide.prob(tf.zeros((1, 3)))
+    made = tables.factorised(wide)
+    rows = list(rows_of(made))
+    assert len(rows) == 3 and all(len(p) > 500 for _, p, _ in rows)
+    z = tf.constant(np.random.default_rng(0).normal(0, 300, (2, 4, 5, 3)).round(), tf.float32)
+    em = coders.FactorisedModel(wide, made)
+    np.testing.assert_array_equal(em.decompress(em.compress(z), (4, 5)), z)
+
+
+def test_prior_wider_than_any_table_still_codes_by_its_escapes():
+    tf.keras.utils.set_random_seed(0)
+    prior = coders.tfc.NoisyDeepFactorized(batch_shape=(2,), init_scale=1e6)
+    prior.prob(tf.zeros((1, 2)))
+    z = tf.constant(np.random.default_rng(0).normal(0, 1e5, (1, 4, 5, 2)).round(), tf.float32)
+    em = coders.FactorisedModel(prior, tables.factorised(prior))
+    np.testing.assert_array_equal(em.decompress(em.compress(z), (4, 5)), z)
+
+
+@pytest.mark.parametrize("indices", [(0, 8), (8, 24), (24, 48), (48, 64), (0, 64)])
+def test_strings_are_as_long_as_the_shannon_information_says(indices):
+    """Within 0.5 % and 2 bytes a string, of Gaussian data of the scales that the tables are for."""
+    rng = np.random.default_rng(7)
+    index = rng.integers(*indices, (4, 24, 24, 32))
+    y = tf.constant(rng.normal(0, SCALES[index]), tf.float32)
+    model, index = coders.GaussianModel(coders.gaussian_tables()), tf.constant(index, tf.float32)
+    _, bits = model(y, index, training=False)
+    for string, shannon in zip(model.compress(y, index).numpy(), bits.numpy() / 8):
+        assert abs(len(string) - shannon) < 0.005 * shannon + 2
+
+
+def test_strings_of_a_learned_density_are_as_long_as_the_shannon_information_says(prior):
+    rng = np.random.default_rng(3)
+    draws = []
+    for first, p, _ in rows_of(tables.factorised(prior)):
+        draws.append(rng.choice(np.arange(first, first + len(p)), 4 * 32 * 32, p=p / p.sum()))
+    z = tf.constant(np.stack(draws, -1).reshape(4, 32, 32, 4), tf.float32)
+    _, bits = coders.FactorisedModel(prior)(z, training=False)
+    for string, shannon in zip(
+            coders.FactorisedModel(prior, tables.factorised(prior)).compress(z).numpy(), bits.numpy() / 8):
+        assert abs(len(string) - shannon) < 0.005 * shannon + 2
