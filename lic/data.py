@@ -6,17 +6,32 @@ The n-th patch of a run is the same however often the run was interrupted, so th
 from __future__ import annotations
 
 import glob as globbing
+import io
 import os
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Callable, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
+from lic import files
 from lic.errors import DataError, UsageError
 
+_ATTEMPTS = 100   # so many pictures in a row that can't be decoded end a run
 _DECODED_BY_TF = (".jpg", ".jpeg", ".png", ".bmp")
 _LAST_BYTES = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}   # a download that broke off lacks them
+
+
+class Source(NamedTuple):
+    """Training data: the number of pictures, and a function from a step to the batches from there on."""
+
+    count: int
+    batches: Callable[[int], tf.data.Dataset]
 
 
 def find(pattern: str, patchsize: int) -> list[str]:
@@ -94,57 +109,133 @@ def _pick(settings, n: tf.Tensor, count: int) -> tf.Tensor:
     return tf.random.experimental.index_shuffle(tf.cast(n % count, tf.int32), seed, count - 1)
 
 
-def _batches(settings, start_step: int, patch_of) -> tf.data.Dataset:
+def _batches(settings, start_step: int, patch_of, name_of) -> tf.data.Dataset:
     """Batches (b, p, p, 3) uint8 from the given step on, without end."""
+    sound = _Sound(patch_of, name_of)
 
     def patch(n):
         p = settings.patchsize
-        return tf.ensure_shape(_flip(patch_of(n), _seed(settings, n, 2)), (p, p, 3))
+        return tf.ensure_shape(_flip(sound.patch_of(n), _seed(settings, n, 2)), (p, p, 3))
 
     data = tf.data.Dataset.range(start_step * settings.batchsize, 2 ** 62)
     data = data.map(patch, num_parallel_calls=settings.preprocess_threads)
     return data.batch(settings.batchsize, drop_remainder=True).prefetch(4)
 
 
-def from_files(settings, start_step: int = 0) -> tf.data.Dataset:
+class _Sound:
+    """Patches of which those that can't be decoded are replaced, each by the next that can.
+
+    A picture may have its beginning and its end and yet be broken between, or vanish while a run goes on. That must
+    not end a day's training, and must not shift the patches after it.
+
+    Args:
+      patch_of: a function from a number to a patch.
+      name_of: a function from a number to what that patch's picture is called.
+    """
+
+    def __init__(self, patch_of, name_of):
+        self._patch_of, self._name_of = patch_of, name_of
+        self._told: set[bytes] = set()
+
+    def patch_of(self, n: tf.Tensor) -> tf.Tensor:
+        attempts = tf.data.Dataset.range(n, n + _ATTEMPTS).map(lambda m: self._attempt(m, m > n))
+        return attempts.ignore_errors().take(1).get_single_element()
+
+    def _attempt(self, m, is_replacement):
+        def tell():
+            return tf.numpy_function(self._tell, [self._name_of(m - 1)], tf.bool)
+
+        with tf.control_dependencies([tf.cond(is_replacement, tell, lambda: False)]):
+            return self._patch_of(tf.identity(m))
+
+    def _tell(self, name: bytes):
+        if name not in self._told:
+            self._told.add(name)
+            shown = files.shown(name.decode(errors="replace"))
+            tqdm.write(f"'{shown}' can't be decoded: other pictures take its place", file=sys.stderr)
+        return np.bool_(True)
+
+
+def from_files(settings) -> Source:
     """Random patches of the pictures of `settings.train_glob`."""
-    paths = tf.constant(find(settings.train_glob, settings.patchsize))
+    found = find(settings.train_glob, settings.patchsize)
+    paths = tf.constant(found)
+
+    def name_of(n):
+        return tf.gather(paths, _pick(settings, n, len(found)))
 
     def patch_of(n):
-        path = tf.gather(paths, _pick(settings, n, len(paths)))
-        return _cut(tf.io.read_file(path), settings.patchsize, _seed(settings, n, 1))
+        return _cut(tf.io.read_file(name_of(n)), settings.patchsize, _seed(settings, n, 1))
 
-    return _batches(settings, start_step, patch_of)
+    return Source(len(found), lambda start_step: _batches(settings, start_step, patch_of, name_of))
 
 
-def from_tfds(settings, start_step: int = 0, name: str = "clic") -> tf.data.Dataset:
+def from_tfds(settings, name: str = "clic") -> Source:
     """Random patches of a TFDS picture set; it is downloaded at its first use.
 
     Raises:
-      DataError: the set is neither there nor to be had.
+      DataError: the set is neither there nor to be had, or has no picture that holds a patch.
     """
-    import tensorflow_datasets as tfds  # slow to import, and not needed elsewhere
-    try:
-        source = tfds.data_source(name, split="train", decoders={"image": tfds.decode.SkipDecoding()})
-    except Exception as error:  # TFDS raises whatever the network does
-        raise DataError(f"the data set '{name}' of TFDS can't be had ({str(error).splitlines()[0][:120]}): "
-                        "give --train_glob 'folder/**/*.jpg'") from None
-    large = [i for i in range(len(source)) if _large_enough(source[i]["image"], settings.patchsize)]
+    source = _tfds_source(name)
+    numbers = tqdm(range(len(source)), "looking at pictures", leave=False, disable=not sys.stderr.isatty())
+    large = [i for i in numbers if _large_enough(source[i]["image"], settings.patchsize)]
+    if not large:
+        raise DataError(f"none of the {len(source)} pictures of '{name}' is at least {settings.patchsize}x"
+                        f"{settings.patchsize}: give a smaller --patchsize")
+
+    def index_of(n):
+        return tf.gather(tf.constant(large, tf.int64), _pick(settings, n, len(large)))
 
     def patch_of(n):
-        index = tf.gather(tf.constant(large, tf.int64), _pick(settings, n, len(large)))
-        contents = tf.numpy_function(lambda i: source[int(i)]["image"], [index], tf.string, stateful=False)
+        contents = tf.numpy_function(lambda i: source[int(i)]["image"], [index_of(n)], tf.string, stateful=False)
         return _cut(tf.ensure_shape(contents, ()), settings.patchsize, _seed(settings, n, 1))
 
-    return _batches(settings, start_step, patch_of)
+    def name_of(n):
+        return tf.strings.join([f"{name} ", tf.strings.as_string(index_of(n))])
+
+    return Source(len(large), lambda start_step: _batches(settings, start_step, patch_of, name_of))
+
+
+def _tfds_source(name: str):
+    """The training pictures of a TFDS set, encoded, by number."""
+    try:
+        import tensorflow_datasets as tfds  # slow to import, and not needed elsewhere
+        options = {"split": "train", "decoders": {"image": tfds.decode.SkipDecoding()}}
+        try:
+            return tfds.data_source(name, download=False, **options)
+        except (AssertionError, ValueError):  # so TFDS says, by version, that it is not on this machine yet
+            _ask_for(next(iter(tfds.builder(name).url_infos)))
+            return tfds.data_source(name, **options)
+    except Exception as error:  # TFDS raises whatever the network does
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise DataError(f"the data set '{name}' of TFDS can't be had ({reason}): "
+                        "give --train_glob 'folder/**/*.jpg'") from None
+
+
+def _ask_for(url: str) -> None:
+    """Raises where nobody answers for a URL: without a network TFDS would retry for minutes."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=20).close()
+    except urllib.error.HTTPError:
+        pass   # somebody answers; TFDS will say what is wrong
+    except OSError as error:
+        host, reason = urllib.parse.urlsplit(url).netloc, getattr(error, "reason", error)
+        raise OSError(f"no answer from {host}: {reason}") from None
 
 
 def _large_enough(contents: bytes, patchsize: int) -> bool:
-    import io
-    with Image.open(io.BytesIO(contents)) as image:
-        return min(image.size) >= patchsize
+    try:
+        with Image.open(io.BytesIO(contents)) as image:
+            return min(image.size) >= patchsize
+    except Exception:  # Pillow raises many kinds; all mean that this picture is left out
+        return False
+
+
+def open_source(settings) -> Source:
+    """The training data that the settings ask for."""
+    return from_files(settings) if settings.train_glob else from_tfds(settings)
 
 
 def patches(settings, start_step: int = 0) -> tf.data.Dataset:
-    """The training data that the settings ask for, from a step on."""
-    return from_files(settings, start_step) if settings.train_glob else from_tfds(settings, start_step)
+    """The same from a step on."""
+    return open_source(settings).batches(start_step)
