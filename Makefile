@@ -6,8 +6,10 @@ PYTEST_ARGS =
 
 # What the demo runs, one command a line.
 define DEMO
-$(PY) lsk2023.py compress res/eval/sample.png build/demo/sample.tfci -V
-$(PY) lsk2023.py decompress build/demo/sample.tfci build/demo/sample.png -V
+$(PY) lsk2023.py compress res/eval/kodim23.png build/demo/kodim23.tfci
+$(PY) lsk2023.py info build/demo/kodim23.tfci
+$(PY) lsk2023.py decompress build/demo/kodim23.tfci build/demo/kodim23.png --original res/eval/kodim23.png -V
+@echo 'Look at build/demo/kodim23.png beside res/eval/kodim23.png.'
 endef
 
 export PYTHON

@@ -31,7 +31,7 @@ FLOORS = (
 )
 FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in names}
 
-KNOW_TFC = {"lic.coders", "lic.model"}
+KNOW_TFC = {"lic.coders", "lic.model", "lic.tables"}  # its entropy models, its prior, its table quantiser
 WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli")  # `--help` has to answer at once
 HEAVY = {"tensorflow", "tensorflow_compression", "tensorflow_probability", "tensorflow_datasets", "keras"}
 ONLY_WHERE_USED = {"matplotlib", "tensorflow_datasets"}
