@@ -71,10 +71,17 @@ class WindowAttention(Layer):
         q = q * tf.constant((self.scale_dim or self.head_dim) ** -0.5, q.dtype)
         scores = tf.cast(tf.matmul(q, k, transpose_b=True), _score_type(q.dtype))
         bias = tf.gather(self.bias_table, self.position)                     # (t, t, heads)
-        scores += tf.cast(tf.transpose(bias, (2, 0, 1)), scores.dtype)
-        if mask is not None:
-            scores += mask[:, None]
+        bias = tf.cast(tf.transpose(bias, (2, 0, 1)), scores.dtype)
+        scores = scores + bias if mask is None else _masked(scores, bias, *mask)
         return tf.cast(tf.nn.softmax(scores), q.dtype)
+
+
+def _masked(scores, bias, rows, columns):
+    """(b, n, heads, t, t) scores plus bias (heads, t, t) and the masks of each row and each column of windows."""
+    shape = tf.shape(scores)
+    grid = tf.concat([shape[:1], tf.shape(rows)[:1], tf.shape(columns)[:1], shape[2:]], 0)
+    scores = tf.reshape(scores, grid) + (rows[:, None] + bias)[:, None] + columns[:, None]
+    return tf.reshape(scores, shape)
 
 
 def _score_type(dtype):

@@ -37,11 +37,18 @@ def _labels(length: tf.Tensor, window: int, shift: int) -> tf.Tensor:
     return tf.reshape(2 * wrapped + 4 * padding, (-1, window))
 
 
-def attention_mask(height: tf.Tensor, width: tf.Tensor, window: int, shift: int, dtype) -> tf.Tensor:
-    """(n, t, t) additive mask of a map of height x width: 0 where query and key may meet, else a huge negative."""
-    rows, columns = _labels(height, window, shift), _labels(width, window, shift)
-    rows, columns = rows[:, None, :, None], columns[None, :, None, :]
-    label = tf.reshape(rows * 8 + columns, (-1, window * window))
+def attention_mask(height: tf.Tensor, width: tf.Tensor, window: int, shift: int, dtype) -> tuple[tf.Tensor, tf.Tensor]:
+    """Additive masks of a map of height x width: 0 where query and key may meet, else a huge negative.
+
+    Returns (rows of windows, t, t) and (columns of windows, t, t), to be added for each window: a mask for every window
+    would be as large as the scores of a head.
+    """
+    row, column = np.divmod(np.arange(window * window), window)
+    return _apart(_labels(height, window, shift), row, dtype), _apart(_labels(width, window, shift), column, dtype)
+
+
+def _apart(labels: tf.Tensor, position: np.ndarray, dtype) -> tf.Tensor:
+    label = tf.gather(labels, position, axis=1)                              # (windows along the axis, t)
     apart = tf.not_equal(label[:, :, None], label[:, None, :])
     return tf.where(apart, tf.constant(-1e9, dtype), tf.constant(0, dtype))
 
