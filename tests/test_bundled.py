@@ -1,0 +1,87 @@
+"""The bundled models on real photographs: honest rates, better than JPEG, found by their files."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import config
+from lic import bitstream, codec, images, metrics, resources, weights
+
+SCRIPTS = tuple(config.PRESETS)
+PICTURES = ("kodim15", "kodim23")
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "res", "eval")
+    return {name: images.read(os.path.join(folder, f"{name}.png")).pixels for name in PICTURES}
+
+
+@pytest.fixture(scope="module", params=SCRIPTS)
+def bundled(request, photographs):
+    """(script, model, {name: (file, reconstruction)}) of a bundled model."""
+    script = request.param
+    model, identity = weights.load(resources.bundled(script))
+    coder = codec.from_model(model, script, identity, config.Runtime())
+    coded = {}
+    for name, pixels in photographs.items():
+        data = coder.compress(pixels)
+        coded[name] = data, coder.decompress(data)
+    return script, model, coded
+
+
+def jpeg_psnr_at(size: int, pixels: np.ndarray) -> float:
+    """PSNR of the best JPEG (4:2:0, optimised) that is no larger; of the worst quality where none is."""
+    best = 0.0
+    for quality in range(1, 60):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True, subsampling=2)
+        if quality > 1 and len(buffer.getvalue()) > size:
+            break
+        best = metrics.psnr(pixels, np.asarray(Image.open(buffer)))
+    return best
+
+
+def test_bundled_model_beats_a_jpeg_of_the_same_size(bundled, photographs):
+    _, _, coded = bundled
+    ours = np.mean([metrics.psnr(photographs[n], restored) for n, (_, restored) in coded.items()])
+    jpeg = np.mean([jpeg_psnr_at(len(data), photographs[n]) for n, (data, _) in coded.items()])
+    assert ours > jpeg
+
+
+def test_file_is_as_small_as_the_model_says(bundled, photographs):
+    """At most half a percent and two bytes a string over the estimate, and its header of fixed size."""
+    _, model, coded = bundled
+    for name, (data, _) in coded.items():
+        estimate = model.estimate(tf.constant(photographs[name][None], tf.float32))
+        expected = float(estimate.bits_y[0] + estimate.bits_z[0]) / 8
+        _, strings = bitstream.parse(data)
+        assert sum(map(len, strings)) <= 1.005 * expected + 2 * len(strings)
+        assert len(data) - sum(map(len, strings)) <= 32 + 3 * len(strings)
+
+
+def test_file_decodes_to_what_the_model_reconstructs(bundled, photographs):
+    _, model, coded = bundled
+    name = PICTURES[0]
+    estimate = model.estimate(tf.constant(photographs[name][None], tf.float32))
+    whole = np.clip(np.round(estimate.x_hat[0].numpy()), 0, 255)
+    assert np.abs(whole - coded[name][1]).max() <= 1   # one grey level: two traces of float32 synthesis
+    assert np.mean(whole != coded[name][1]) < 1e-3
+
+
+def test_file_leads_to_its_bundled_model(bundled):
+    script, _, coded = bundled
+    header, _ = bitstream.parse(coded[PICTURES[0]][0])
+    assert resources.find(header.weights_id) == resources.bundled(script)
+    assert config.by_code(header.model_code) == (script, config.PRESETS[script]["nano"])
+
+
+def test_bundled_weights_are_small(bundled):
+    script, _, _ = bundled
+    assert os.path.getsize(os.path.join(resources.bundled(script), "weights.npz")) <= 8_000_000
