@@ -203,7 +203,7 @@ def _tfds_source(name: str):
         options = {"split": "train", "decoders": {"image": tfds.decode.SkipDecoding()}}
         try:
             return tfds.data_source(name, download=False, **options)
-        except (AssertionError, ValueError):  # so TFDS says, by version, that it is not on this machine yet
+        except (AssertionError, LookupError, ValueError):  # TFDS says that it is not here yet
             _ask_for(next(iter(tfds.builder(name).url_infos)))
             return tfds.data_source(name, **options)
     except Exception as error:  # TFDS raises whatever the network does
