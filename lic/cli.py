@@ -89,19 +89,19 @@ def parser_of(script: str) -> argparse.ArgumentParser:
 
     p = _command(commands, script, "compress", "compress pictures to .tfci files",
                  "compress picture.png picture.tfci -V")
-    p.add_argument("inputs", nargs="+", metavar=("PICTURE", "PICTURE | FILE.tfci"),
-                   help="pictures (also globs in quotes); one picture may be followed by the name of its file "
-                        "(default: the picture's name with .tfci added)")
+    p.add_argument("inputs", nargs="+", metavar="PICTURE",
+                   help="pictures (also globs in quotes); one picture may be followed by the name of its file, which "
+                        "ends in .tfci (default: the picture's name with .tfci added)")
     p.add_argument("--out", metavar="DIR", help="folder for the files (default: beside each picture)")
     _add_model_path(p)
 
     p = _command(commands, script, "decompress", "decompress .tfci files to pictures",
                  "decompress picture.tfci restored.png")
-    p.add_argument("inputs", nargs="+", metavar=("FILE.tfci", "FILE.tfci | PICTURE"),
+    p.add_argument("inputs", nargs="+", metavar="FILE.tfci",
                    help="files (also globs in quotes); one file may be followed by the name of its picture, whose "
                         "ending says the format (default: the file's name with .png added)")
     p.add_argument("--out", metavar="DIR", help="folder for the pictures (default: beside each file)")
-    p.add_argument("--original", metavar="PICTURE", help="with -V: the picture to measure the distance to")
+    p.add_argument("--original", metavar="PICTURE", help="measure the distance to this picture, and print figures as -V")
     _add_model_path(p)
 
     p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",

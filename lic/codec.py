@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
@@ -128,14 +130,25 @@ class Codec:
             raise DataError(f"the file was made with {_flags_of(header.arithmetic)}: give the same flags to decompress")
         raise DataError("the file was made by another preset or quality of this model")
 
-    @staticmethod
-    def _run(function, argument):
+    def _run(self, function, argument):
         try:
-            return function(argument).numpy()
+            with _tf32(self.about["tf32"]):
+                return function(argument).numpy()
         except tf.errors.ResourceExhaustedError:
             raise DataError("the picture does not fit into memory") from None
         except tf.errors.InvalidArgumentError as error:
             raise DataError(_first_line(error)) from None
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """TF32 belongs to the process, and on GPUs it is on unless one says otherwise: a codec brings its own."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(allowed)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _first_line(error: tf.errors.OpError) -> str:
@@ -170,8 +183,25 @@ def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: conf
     """A codec of a frozen model."""
     start = bitstream.prefix(_arithmetic_of(runtime), model.preset.code, 0, weights_id)
     about = {**about, "script": script, "preset": model.preset.name, "weights_id": weights_id.hex(),
-             "arithmetic": runtime.arithmetic, "tf32": runtime.tf32}
+             "arithmetic": runtime.arithmetic, "precision": runtime.precision, "tf32": runtime.tf32}
     return Codec(FileGraph(model, start), about, start)
+
+
+def apply(runtime: config.Runtime) -> None:
+    """Sets TensorFlow's switches, which belong to the process; the number of threads only before its first operation.
+
+    Raises:
+      UsageError: there is no such switch, or it comes too late.
+    """
+    for name, choices in config.CHOICES.items():
+        if getattr(runtime, name, choices[0]) not in choices:
+            raise UsageError(f"there is no {name} '{getattr(runtime, name)}': choose from {', '.join(choices)}")
+    try:
+        runtime.apply()
+    except RuntimeError as error:
+        raise UsageError(f"TensorFlow refuses these switches: {error}") from None
+    if runtime.deterministic:
+        tf.random.set_seed(0)   # else TensorFlow refuses the random start of the weights, which is overwritten anyway
 
 
 def load(name: str, runtime: config.Runtime | None = None) -> Codec:
@@ -182,16 +212,16 @@ def load(name: str, runtime: config.Runtime | None = None) -> Codec:
         `export` made (read only SavedModels that you trust).
       runtime: arithmetic and precision.
     Raises:
-      DataError: there is no model. UsageError: a SavedModel has another arithmetic.
+      DataError: there is no model.
+      UsageError: there is no such switch, it comes too late, or a SavedModel was made with another.
     """
     runtime = runtime or config.Runtime()
-    folder = resources.bundled(name) if name in config.PRESETS else name
-    if not os.path.isdir(folder):
-        raise DataError(f"no model in '{folder}': there is no such folder")
-    if os.path.isfile(os.path.join(folder, "saved_model.pb")):
+    apply(runtime)
+    folder = resources.locate(name)
+    if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
         return _load_saved_model(folder, runtime)
     options = {"precision": runtime.precision, "arithmetic": ARITHMETICS[runtime.arithmetic], "xla": runtime.xla}
-    if os.path.isfile(os.path.join(folder, "model.json")) or not os.path.isfile(os.path.join(folder, "run.json")):
+    if os.path.isfile(os.path.join(folder, resources.MODEL)):
         model, identity = weights.load(folder, **options)
         return from_model(model, weights.describe(folder)["script"], identity, runtime)
     script, model = training.restore_model(folder, **options)
@@ -204,10 +234,11 @@ def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
             about = json.load(file)
         graph = tf.saved_model.load(folder)
         identity, preset = bytes.fromhex(about["weights_id"]), registry.preset(about["script"], about["preset"])
-        made_with = config.Runtime(arithmetic=about["arithmetic"], tf32=about["tf32"])
+        made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
     except (OSError, ValueError, KeyError, tf.errors.OpError):
         raise DataError(f"'{folder}' is no SavedModel that 'export' made, or it is broken") from None
-    if (made_with.arithmetic, made_with.tf32) != (runtime.arithmetic, runtime.tf32):
-        raise UsageError(f"the SavedModel in '{folder}' was exported with {_flags_of(_arithmetic_of(made_with))}: "
-                         "give the same flags")
+    arithmetic = _arithmetic_of(made_with)
+    if (arithmetic, made_with.precision) != (_arithmetic_of(runtime), runtime.precision):
+        raise UsageError(f"the SavedModel in '{folder}' was exported with {_flags_of(arithmetic)} "
+                         f"--precision {made_with.precision}: give the same flags")
     return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))

@@ -46,11 +46,11 @@ def train(script: str, a: argparse.Namespace) -> None:
 def compress(script: str, a: argparse.Namespace) -> int:
     """`compress`: pictures to files."""
     jobs = _jobs(a, SUFFIX, is_output=lambda name: name.lower().endswith(SUFFIX))
+    folder = _model_folder(script, a.model_path)
     watch = Stopwatch()
     with watch("start"):
-        _prepare(a.runtime)
-        from lic import codec, images
-        coder = codec.load(a.model_path or script, a.runtime)
+        from lic import images
+        coder = _codec(folder, a.runtime)
 
     def one(source: str, target: str) -> None:
         watch = Stopwatch()
@@ -78,6 +78,7 @@ def decompress(script: str, a: argparse.Namespace) -> int:
     jobs = _jobs(a, ".png", is_output=lambda name: not name.lower().endswith(SUFFIX))
     if a.original and len(jobs) > 1:
         raise UsageError("--original goes with one file")
+    given = _model_folder(script, a.model_path) if a.model_path else None
     from lic import images
     for _, target in jobs:
         images.check_suffix(os.path.splitext(target)[1])
@@ -89,7 +90,7 @@ def decompress(script: str, a: argparse.Namespace) -> int:
             data = files.read_bytes(source)
             header, _ = bitstream.parse(data)
             original = images.read(a.original).pixels if a.original else None
-        folder = a.model_path or _model_of(header)
+        folder = given or _model_of(header)
         with watch("start"):
             if folder not in coders:
                 coders[folder] = _codec(folder, a.runtime)
@@ -97,7 +98,7 @@ def decompress(script: str, a: argparse.Namespace) -> int:
             pixels = coders[folder].decompress(data)
         with watch("write"):
             images.write(target, pixels)
-        if a.verbose:
+        if a.verbose or a.original:
             _print_figures(source, target, len(data), original, pixels, watch)
 
     return _for_each(script, jobs, one)
@@ -105,10 +106,9 @@ def decompress(script: str, a: argparse.Namespace) -> int:
 
 def export(script: str, a: argparse.Namespace) -> None:
     """`export`: a SavedModel."""
-    _prepare(a.runtime)
-    from lic import codec
+    coder = _codec(_model_folder(script, a.model_path), a.runtime)
     from lic import export as exporting
-    exporting.save(codec.load(a.model_path or script, a.runtime), a.folder)
+    exporting.save(coder, a.folder)
     print(f"SavedModel with signatures compress and decompress in '{a.folder}'")
 
 
@@ -119,7 +119,7 @@ def info(script: str, a: argparse.Namespace) -> None:
     if a.target and not os.path.isdir(a.target):
         facts = _about_file(a.target)
     elif a.target:
-        facts = _about_model(a.target, a.runtime)
+        facts = _about_model(_model_folder(script, a.target), a.runtime)
     else:
         facts = _about_preset(script, registry.preset(script, a.preset))
     if a.json:
@@ -178,37 +178,50 @@ def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str
     failed = 0
     for source, target in tqdm(jobs, disable=len(jobs) < 2 or not sys.stderr.isatty(), unit="file"):
         try:
-            folder = os.path.dirname(target)
-            if folder and not os.path.isdir(folder):
-                os.makedirs(folder, exist_ok=True)
+            _make_folder_of(target)
             work(source, target)
         except UserError as error:
-            tqdm.write(f"{script}: {error}", file=sys.stderr)
+            tqdm.write(f"{script}: {_named(source, error)}", file=sys.stderr)
             failed = max(failed, error.exit_code)
-        except OSError as error:
-            tqdm.write(f"{script}: '{target}' can't be written: {error.strerror}", file=sys.stderr)
-            failed = max(failed, 1)
     return failed
+
+
+def _make_folder_of(target: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(f"cannot write {files.shown(target)}: a part of this path is a file, not a directory") from None
+    except OSError as error:
+        raise DataError(f"cannot write {files.shown(target)}: {error.strerror}") from None
+
+
+def _named(source: str, error: UserError) -> str:
+    """An error's line, with the name of the input that it is about."""
+    name = files.shown(source)
+    return str(error) if name in str(error) else f"{name}: {error}"
 
 
 # Models and figures --------------------------------------------------------------------------------------------------
 
 def _prepare(runtime: config.Runtime) -> None:
     """Imports TensorFlow quietly and sets its switches."""
+    import absl.logging
     import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
-    try:
-        import absl.logging
-        absl.logging.set_verbosity(absl.logging.ERROR)
-        runtime.apply()
-    except RuntimeError as error:
-        raise UsageError(f"TensorFlow refuses these switches: {error}") from None
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    from lic import codec
+    codec.apply(runtime)
 
 
 def _codec(folder: str, runtime: config.Runtime):
     _prepare(runtime)
     from lic import codec
     return codec.load(folder, runtime)
+
+
+def _model_folder(script: str, path: str | None) -> str:
+    """The folder of the model to use; a folder may have the name of a script."""
+    return resources.locate(os.path.join(".", path) if path else script)
 
 
 def _model_of(header: bitstream.Header) -> str:
@@ -237,7 +250,10 @@ def _print_figures(source, target, size: int, original, pixels, watch: Stopwatch
 
 def _about_file(path: str) -> dict:
     data = files.read_bytes(path)
-    header, strings = bitstream.parse(data)
+    try:
+        header, strings = bitstream.parse(data)
+    except DataError as error:
+        raise DataError(_named(path, error)) from None
     known = config.by_code(header.model_code)
     bundled = resources.find(header.weights_id)
     return {
@@ -249,17 +265,16 @@ def _about_file(path: str) -> dict:
 
 
 def _about_model(folder: str, runtime: config.Runtime) -> dict:
-    saved = os.path.join(folder, "assets.extra")
-    if os.path.isfile(os.path.join(folder, "saved_model.pb")):
-        folder = saved
-    if not os.path.isfile(os.path.join(folder, "model.json")) and os.path.isfile(os.path.join(folder, "run.json")):
-        about = _codec(folder, runtime).about
-    else:
-        _prepare(runtime)
-        from lic import weights
+    _prepare(runtime)
+    from lic import codec, weights
+    if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
+        about = weights.describe(os.path.dirname(os.path.join(folder, codec.SAVED_ABOUT)))
+    elif os.path.isfile(os.path.join(folder, resources.MODEL)):
         about = weights.describe(folder)
+    else:
+        about = codec.load(folder, runtime).about
     preset = registry.preset(about["script"], about["preset"])
-    return {"folder": folder, **about, **_about_preset(about["script"], preset)}
+    return {"folder": os.path.normpath(folder), **about, **_about_preset(about["script"], preset)}
 
 
 def _about_preset(script: str, preset: config.Preset) -> dict:

@@ -1,14 +1,35 @@
-"""Where the bundled models lie: in `res/` of a checkout, or inside the installed package."""
+"""Where models lie: the bundled ones in `res/` of a checkout or inside the installed package, others where one says.
+
+Nothing heavy is imported here: that there is no model is said before TensorFlow comes up.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 
+import config
 from lic.errors import DataError
+from lic.files import shown
 
+MODEL, RUN, SAVED_MODEL = "model.json", "run.json", "saved_model.pb"   # each marks a kind of folder
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _FOLDERS = (os.path.join(_HERE, "res", "weights"), os.path.join(os.path.dirname(_HERE), "res", "weights"))
+
+
+def locate(name: str) -> str:
+    """The folder that a script's name (its bundled model) or the path of a model stands for.
+
+    Raises:
+      DataError: it is not there, or holds no model.
+    """
+    if name in config.PRESETS:
+        return bundled(name)
+    if not os.path.isdir(name):
+        raise DataError(f"no model in '{shown(name)}': there is no such folder")
+    if not any(os.path.isfile(os.path.join(name, mark)) for mark in (MODEL, RUN, SAVED_MODEL)):
+        raise DataError(f"no model in '{shown(name)}': it has no {MODEL}, {RUN} or {SAVED_MODEL}")
+    return name
 
 
 def bundled(script: str) -> str:
@@ -19,7 +40,7 @@ def bundled(script: str) -> str:
     """
     for folder in _FOLDERS:
         path = os.path.join(folder, f"{script}-nano")
-        if os.path.isfile(os.path.join(path, "model.json")):
+        if os.path.isfile(os.path.join(path, MODEL)):
             return path
     raise DataError(f"the bundled model of {script} is missing: install again, or give --model_path")
 
@@ -29,9 +50,9 @@ def find(weights_id: bytes) -> str | None:
     for root in filter(os.path.isdir, _FOLDERS):
         for name in sorted(os.listdir(root)):
             try:
-                with open(os.path.join(root, name, "model.json"), encoding="utf-8") as file:
+                with open(os.path.join(root, name, MODEL), encoding="utf-8") as file:
                     if json.load(file).get("weights_id") == weights_id.hex():
                         return os.path.join(root, name)
-            except (OSError, ValueError):
+            except (OSError, ValueError, AttributeError):
                 continue
     return None

@@ -1,0 +1,248 @@
+"""The Python API: `lic.load`, and the same bytes from it as by any other door."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import resource
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import config
+import lic
+from lic import bitstream, codec, weights
+from lic.bitstream import Arithmetic
+from lic.errors import DataError, UsageError
+
+SCRIPTS = tuple(config.PRESETS)
+
+
+@pytest.fixture(scope="module")
+def pixels(picture):
+    """pixels(height, width): uint8 (h, w, 3)."""
+    return lambda height, width, seed=0: picture(height, width, seed=seed)[0].astype(np.uint8)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_decompressed_picture_is_the_reconstruction_of_the_model(script, saved, codecs, pixels):
+    model, _ = weights.load(str(saved[script]))
+    x = pixels(70, 100)
+    data = codecs[script].compress(x)
+    restored = codecs[script].decompress(data)
+    estimate = model.estimate(tf.constant(x[None], tf.float32))
+    assert restored.dtype == np.uint8 and restored.shape == x.shape
+    np.testing.assert_array_equal(restored, model.reconstruct(estimate.y_hat, 70, 100)[0])
+    assert len(np.unique(restored)) > 10, "a reconstruction that shows nothing would prove nothing"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 130), (64, 64), (37, 65)], ids=str)
+def test_picture_of_any_size_keeps_its_size(script, size, codecs, pixels):
+    data = codecs[script].compress(pixels(*size))
+    header, strings = bitstream.parse(data)
+    assert (header.height, header.width) == size and config.by_code(header.model_code)[0] == script
+    assert len(strings) == len(header.checks) > 1
+    assert codecs[script].decompress(data).shape == (*size, 3)
+
+
+def test_file_is_hardly_longer_than_its_strings(codecs, pixels):
+    data = codecs["hypmqw2022"].compress(pixels(64, 64))
+    assert len(data) - sum(map(len, bitstream.parse(data)[1])) <= 32 + bitstream.CRC_BYTES
+
+
+def test_array_and_image_of_any_kind_give_the_bytes_of_their_pixels(codecs, pixels):
+    compress, x = codecs["zyc2022"].compress, pixels(40, 50)
+    data = compress(x)
+    stored = io.BytesIO()
+    Image.fromarray(x).save(stored, "PNG")
+    assert compress(Image.fromarray(x)) == data == compress(Image.open(stored))
+    assert compress(np.dstack([x, np.full((40, 50), 255, np.uint8)])) == data
+    assert compress(x[::-1][::-1]) == data, "a view with other strides"
+    grey = x[..., 0]
+    assert compress(grey) == compress(np.repeat(grey[..., None], 3, 2)) == compress(Image.fromarray(grey))
+
+
+def test_compressing_twice_gives_the_same_bytes(codecs, pixels):
+    assert len({codecs["lsk2023"].compress(pixels(90, 70)) for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize("wrong", [
+    np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 5), np.uint8), np.zeros((0, 4, 3), np.uint8),
+    np.zeros((2, 4, 4, 3), np.uint8), np.zeros((1, bitstream.MAX_SIDE + 1, 3), np.uint8), "picture.png", None, 7,
+], ids=["float", "five-channels", "empty", "batch", "too-wide", "a-path", "none", "a-number"])
+def test_what_is_no_picture_is_refused_in_one_line(wrong, codecs):
+    with pytest.raises(DataError) as error:
+        codecs["zyc2022"].compress(wrong)
+    assert "\n" not in str(error.value)
+
+
+# What a decoder refuses -------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def data(codecs, pixels) -> bytes:
+    return codecs["zyc2022"].compress(pixels(70, 70))
+
+
+def rebuilt(data: bytes, **changes) -> bytes:
+    """A file whose checksum is right, but with other things in it."""
+    header, strings = bitstream.parse(data)
+    parts = {"start": header.prefix, "width": header.width, "height": header.height, "checks": header.checks,
+             "strings": strings}
+    return bitstream.build(**{**parts, **changes})
+
+
+def test_rebuilt_file_without_changes_is_the_file(data):
+    assert rebuilt(data) == data
+
+
+@pytest.mark.parametrize("string", [0, 1, 2])
+def test_symbols_that_differ_from_the_encoded_ones_are_refused_by_name(string, data, codecs):
+    checks = list(bitstream.parse(data)[0].checks)
+    checks[string] = (checks[string] + 1) % 251
+    with pytest.raises(DataError, match=f"^the symbols of string {string} are not those that were encoded"):
+        codecs["zyc2022"].decompress(rebuilt(data, checks=checks))
+
+
+def test_string_of_another_picture_is_refused(data, codecs, pixels):
+    _, strings = bitstream.parse(data)
+    _, others = bitstream.parse(codecs["zyc2022"].compress(pixels(70, 70, seed=5)))
+    assert strings[1] != others[1]
+    with pytest.raises(DataError, match=r"string 1|does not decode"):
+        codecs["zyc2022"].decompress(rebuilt(data, strings=[strings[0], others[1], *strings[2:]]))
+
+
+@pytest.mark.parametrize("strings", [[b"", b"", b""], [b"\xff" * 99] * 3, [b"\0"] * 3])
+def test_strings_of_rubbish_are_refused_in_one_line(strings, data, codecs):
+    with pytest.raises(DataError) as error:
+        codecs["zyc2022"].decompress(rebuilt(data, strings=strings))
+    assert "\n" not in str(error.value)
+    assert "the symbols of string" in str(error.value) or "does not decode" in str(error.value)
+
+
+def test_every_flipped_bit_and_every_cut_is_refused(data, codecs):
+    for at in range(len(data)):
+        flipped = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1:]
+        for broken in (flipped, data[:at]):
+            with pytest.raises(DataError) as error:
+                codecs["zyc2022"].decompress(broken)
+            assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("side", [(65535, 65535), (65535, 4600)], ids=str)
+def test_hostile_size_is_refused_before_memory_is_taken(script, side, codecs, pixels):
+    hostile = rebuilt(codecs[script].compress(pixels(64, 64)), width=side[0], height=side[1])
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    with pytest.raises(DataError, match="larger than this codec decodes"):
+        codecs[script].decompress(hostile)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10     # kilobytes
+    assert time.perf_counter() - start < 10
+
+
+def test_file_of_another_model_is_refused_by_both_names(data, codecs):
+    mine, other = codecs["lsk2023"].weights_id, codecs["zyc2022"].weights_id
+    with pytest.raises(DataError, match=rf"made by model {other} \(zyc2022 tiny\), not by {mine}.*--model_path"):
+        codecs["lsk2023"].decompress(data)
+
+
+@pytest.mark.parametrize(("arithmetic", "flags"), [
+    (Arithmetic.FLOAT32, "--arithmetic float32"), (Arithmetic.TF32, "--arithmetic float32 --tf32")])
+def test_file_of_another_arithmetic_is_refused_with_the_flags_that_decode_it(arithmetic, flags, data, codecs):
+    header, _ = bitstream.parse(data)
+    start = dataclasses.replace(header, arithmetic=arithmetic).prefix
+    with pytest.raises(DataError, match=f"made with {flags}: give the same flags"):
+        codecs["zyc2022"].decompress(rebuilt(data, start=start))
+
+
+def test_file_of_another_quality_is_refused(data, codecs):
+    start = dataclasses.replace(bitstream.parse(data)[0], quality=3).prefix
+    with pytest.raises(DataError, match="another preset or quality"):
+        codecs["zyc2022"].decompress(rebuilt(data, start=start))
+
+
+# Switches ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("switches", "arithmetic"), [
+    ({}, Arithmetic.PORTABLE), ({"tf32": True}, Arithmetic.PORTABLE),
+    ({"arithmetic": "float32"}, Arithmetic.FLOAT32), ({"arithmetic": "float32", "tf32": True}, Arithmetic.TF32)])
+def test_arithmetic_stands_in_the_header_and_decodes(switches, arithmetic, saved, pixels):
+    codec = lic.load(str(saved["hypmqw2022"]), **switches)
+    x = pixels(64, 70)
+    data = codec.compress(x)
+    assert bitstream.parse(data)[0].arithmetic == arithmetic
+    assert codec.decompress(data).shape == x.shape
+
+
+def test_transforms_in_bfloat16_write_files_that_float32_decodes(saved, codecs, pixels):
+    """They settle what is coded, not how: symbols are decided in the portable arithmetic all the same."""
+    x = pixels(64, 70)
+    data = lic.load(str(saved["hypmqw2022"]), precision="bfloat16").compress(x)
+    assert data != codecs["hypmqw2022"].compress(x)
+    assert codecs["hypmqw2022"].decompress(data).shape == x.shape
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "precision"])
+def test_wrong_switch_is_refused_with_the_choice(name, saved):
+    with pytest.raises(UsageError, match=f"no {name} 'nonsense': choose from {', '.join(config.CHOICES[name])}"):
+        lic.load(str(saved["hypmqw2022"]), **{name: "nonsense"})
+
+
+def test_switch_that_comes_too_late_is_refused(saved):
+    with pytest.raises(UsageError, match="TensorFlow refuses these switches"):
+        lic.load(str(saved["hypmqw2022"]), threads=tf.config.threading.get_intra_op_parallelism_threads() + 1)
+
+
+def test_codec_brings_its_own_tf32_and_puts_back_what_was_set(codecs, pixels):
+    switch, seen = tf.config.experimental, []
+    graph = codecs["zyc2022"].graph
+
+    class Watching:
+        def compress_pixels(self, x):
+            seen.append(switch.tensor_float_32_execution_enabled())
+            return graph.compress_pixels(x)
+
+    for allowed in (True, False):
+        about = {**codecs["zyc2022"].about, "tf32": allowed}
+        watched = codec.Codec(Watching(), about, codecs["zyc2022"]._start)
+        switch.enable_tensor_float_32_execution(not allowed)
+        watched.compress(pixels(64, 64))
+        assert switch.tensor_float_32_execution_enabled() is not allowed
+    switch.enable_tensor_float_32_execution(False)
+    assert seen == [True, False]
+
+
+# Loading ----------------------------------------------------------------------------------------------------------
+
+def test_loading_imports_no_command_line(saved, process):
+    """The whole of the README's example in a process of its own."""
+    ran = process("-c", "import sys, lic, numpy as np\n"
+                  f"codec = lic.load({str(saved['hypmqw2022'])!r})\n"
+                  "x = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)\n"
+                  "print(codec.decompress(codec.compress(x)).shape, 'lic.cli' in sys.modules)",
+                  cwd=os.path.dirname(os.path.dirname(lic.__file__)), TF_CPP_MIN_LOG_LEVEL="3")
+    assert (ran.code, ran.out) == (0, "(64, 64, 3) False\n"), ran.err
+
+
+@pytest.mark.parametrize("damage", ["cut", "rubbish", "missing", "no-json", "other-preset", "empty"])
+def test_broken_model_is_one_line(damage, saved, tmp_path):
+    stored, about = ((saved["hypmqw2022"] / name).read_bytes() for name in ("weights.npz", "model.json"))
+    changed = {"cut": (stored[:-99], about), "rubbish": (b"rubbish", about), "missing": (None, about),
+               "no-json": (stored, b"{"), "other-preset": (stored, about.replace(b"tiny", b"nano")),
+               "empty": (stored, b"")}[damage]
+    for name, content in zip(("weights.npz", "model.json"), changed):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        lic.load(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_missing_model_is_one_line(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(DataError, match="no model in"):
+            lic.load(folder)

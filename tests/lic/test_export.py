@@ -1,0 +1,200 @@
+"""SavedModels: bytes in, bytes out, in a process that knows nothing of this project."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import lic
+from lic import cli, export, images
+from lic.errors import DataError, UsageError
+
+SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
+
+
+@pytest.fixture(scope="module")
+def exported(saved, tmp_path_factory) -> dict[str, str]:
+    """The SavedModel of each script, made by its command."""
+    folders = {}
+    for script in SCRIPTS:
+        folders[script] = str(tmp_path_factory.mktemp("exported") / script / "1")
+        arguments = ["export", folders[script], "--model_path", str(saved[script])]
+        assert cli.run(script, cli.parser_of(script).parse_args(arguments)) == 0
+    return folders
+
+
+@pytest.fixture(scope="module")
+def pictures(picture) -> list[bytes]:
+    """A PNG and a JPEG of different sizes."""
+    files = []
+    for (height, width), kind in (((50, 90), "PNG"), ((75, 33), "JPEG")):
+        stored = io.BytesIO()
+        Image.fromarray(picture(height, width)[0].astype(np.uint8)).save(stored, kind)
+        files.append(stored.getvalue())
+    return files
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    """Of the fastest of the three."""
+    return tf.saved_model.load(exported["hypmqw2022"]).signatures
+
+
+# Runs in an empty folder, without the project: what a server does that was given only the SavedModel.
+STRANGER = """
+import json, sys
+import tensorflow as tf
+import tensorflow_compression
+files = [open(name, 'rb').read() for name in ('picture.png', 'picture.jpg')]
+for folder in sys.argv[1:]:
+    signatures = tf.saved_model.load(folder).signatures
+    made = signatures['compress'](image_bytes=tf.constant(files))
+    back = signatures['decompress'](file_bytes=made['file_bytes'])
+    for kind, outputs in (('tfci', made), ('png', back)):
+        (name, values), = outputs.items()
+        for i, value in enumerate(values.numpy()):
+            open(f"{folder.replace('/', '_')}.{name}.{i}.{kind}", 'wb').write(value)
+print(json.dumps(sorted({m.split('.')[0] for m in sys.modules} & {'lic', 'lsk2023', 'config', 'arch_ops', 'zyc2022'})))
+"""
+
+
+@pytest.fixture(scope="module")
+def abroad(exported, pictures, process, tmp_path_factory):
+    """The folder in which a stranger has compressed and decompressed both pictures with all three, as one batch."""
+    folder = tmp_path_factory.mktemp("abroad")
+    for name, content in zip(("picture.png", "picture.jpg"), pictures):
+        (folder / name).write_bytes(content)
+    ran = process("-c", STRANGER, *exported.values(), cwd=folder)
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out) == [], "the project was imported"
+    return folder
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_stranger_gets_the_bytes_of_the_python_api(script, abroad, exported, codecs, pictures):
+    base = exported[script].replace("/", "_")
+    for i, contents in enumerate(pictures):
+        data = (abroad / f"{base}.file_bytes.{i}.tfci").read_bytes()
+        restored = (abroad / f"{base}.image_bytes.{i}.png").read_bytes()
+        assert data == codecs[script].compress(Image.open(io.BytesIO(contents)))
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(restored))), codecs[script].decompress(data))
+
+
+@pytest.mark.parametrize(("key", "given", "made"), [
+    ("compress", "image_bytes", "file_bytes"), ("decompress", "file_bytes", "image_bytes")])
+def test_saved_model_cli_shows_the_signature(key, given, made, exported, process):
+    """TensorFlow's own tool, without tensorflow_compression."""
+    ran = process("-m", "tensorflow.python.tools.saved_model_cli", "show", "--dir", exported["lsk2023"],
+                  "--tag_set", "serve", "--signature_def", key)
+    assert ran.code == 0, ran.err
+    assert f"inputs['{given}'] tensor_info" in ran.out and f"outputs['{made}'] tensor_info" in ran.out
+    assert ran.out.count("dtype: DT_STRING") == 2 and ran.out.count("shape: (-1)") == 2
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_saved_model_is_a_codec_like_any_other(script, exported, codecs, picture):
+    codec, x = lic.load(exported[script]), picture(45, 81)[0].astype(np.uint8)
+    data = codec.compress(x)
+    assert data == codecs[script].compress(x) and codec.weights_id == codecs[script].weights_id
+    np.testing.assert_array_equal(codec.decompress(data), codecs[script].decompress(data))
+    with pytest.raises(DataError, match="checksum"):
+        codec.decompress(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_saved_model_holds_nothing_of_keras_and_nothing_of_python(script, exported):
+    names = [name for _, _, names in os.walk(exported[script]) for name in names]
+    assert "keras_metadata.pb" not in names and "saved_model.pb" in names
+    with open(os.path.join(exported[script], "saved_model.pb"), "rb") as file:
+        graph = file.read()
+    assert b"_tf_keras" not in graph and b"PyFunc" not in graph and b"EagerPyFunc" not in graph
+
+
+def test_weights_are_stored_once(exported, saved):
+    weights = (saved["lsk2023"] / "weights.npz").stat().st_size
+    variables = os.path.join(exported["lsk2023"], "variables", "variables.data-00000-of-00001")
+    assert os.path.getsize(variables) < 2 * weights
+
+
+def test_pictures_of_every_kind_that_the_graph_reads(signatures, codecs, picture):
+    x = picture(20, 30)[0].astype(np.uint8)
+    made, expected = [], []
+    for image, kind in ((Image.fromarray(x), "BMP"), (Image.fromarray(x[..., 0]), "PNG"),
+                        (Image.fromarray(x).quantize(8), "PNG"), (Image.fromarray(x).quantize(8), "GIF")):
+        stored = io.BytesIO()
+        image.save(stored, kind)
+        made.append(stored.getvalue())
+        expected.append(codecs["hypmqw2022"].compress(image))
+    assert list(signatures["compress"](image_bytes=tf.constant(made))["file_bytes"].numpy()) == expected
+
+
+def test_empty_batch_gives_an_empty_batch(signatures):
+    assert signatures["compress"](image_bytes=tf.constant([], tf.string))["file_bytes"].shape == (0,)
+
+
+def test_bytes_that_are_no_picture_or_no_file_are_refused(signatures):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["compress"](image_bytes=tf.constant([b"hello"]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not a file of this codec"):
+        signatures["decompress"](file_bytes=tf.constant([b"hello, this is no file"]))
+
+
+def test_switches_of_the_export_are_asked_for_again(saved, tmp_path, picture):
+    folder = str(tmp_path / "float32")
+    export.save(lic.load(str(saved["hypmqw2022"]), arithmetic="float32", precision="bfloat16"), folder)
+    with pytest.raises(UsageError, match="exported with --arithmetic float32 --precision bfloat16: give the same"):
+        lic.load(folder)
+    codec = lic.load(folder, arithmetic="float32", precision="bfloat16")
+    x = picture(40, 40)[0].astype(np.uint8)
+    assert codec.decompress(codec.compress(x)).shape == x.shape
+
+
+# Folders ----------------------------------------------------------------------------------------------------------
+
+def test_folder_with_something_in_it_is_refused_and_left_alone(codecs, tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    for target in (tmp_path, tmp_path / "mine"):
+        with pytest.raises(UsageError, match="exists and is not empty"):
+            export.save(codecs["hypmqw2022"], str(target))
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"] and (tmp_path / "mine").read_text() == "precious"
+
+
+def test_saved_model_is_not_exported_again(exported, tmp_path):
+    with pytest.raises(UsageError, match="copy its folder"):
+        export.save(lic.load(exported["hypmqw2022"]), str(tmp_path / "again"))
+
+
+def test_unwritable_place_is_one_line(codecs, tmp_path):
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file" / "model", "/proc/model"):
+        with pytest.raises(DataError, match="can't be written") as error:
+            export.save(codecs["hypmqw2022"], str(target))
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=type)
+def test_interrupted_export_leaves_no_half_folder(failure, codecs, tmp_path, monkeypatch):
+    def breaks(*_):
+        assert os.listdir(tmp_path), "something had been written by then"
+        raise failure
+
+    monkeypatch.setattr(export.files, "write_atomically", breaks)
+    with pytest.raises((KeyboardInterrupt, DataError)):
+        export.save(codecs["hypmqw2022"], str(tmp_path / "model"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_jpeg_is_decoded_in_the_graph_as_pillow_decodes_it(picture):
+    """With and without subsampled colour; another decoder would give other files for the same picture."""
+    for subsampling in (0, 2):
+        stored = io.BytesIO()
+        Image.fromarray(picture(61, 83, seed=2)[0].astype(np.uint8)).save(stored, "JPEG", subsampling=subsampling)
+        stored.seek(0)
+        np.testing.assert_array_equal(
+            export._decode_picture(tf.constant(stored.getvalue())), images.from_pil(Image.open(stored)).pixels)
