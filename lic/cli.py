@@ -101,7 +101,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="files (also globs in quotes); one file may be followed by the name of its picture, whose "
                         "ending says the format (default: the file's name with .png added)")
     p.add_argument("--out", metavar="DIR", help="folder for the pictures (default: beside each file)")
-    p.add_argument("--original", metavar="PICTURE", help="measure the distance to this picture, and print figures as -V")
+    p.add_argument("--original", metavar="PICTURE", help="measure the distance to it; prints figures as -V does")
     _add_model_path(p)
 
     p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
