@@ -30,7 +30,7 @@ _LAST_BYTES = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}   # a download that broke of
 class Source(NamedTuple):
     """Training data: the number of pictures, and a function from a step to the batches from there on."""
 
-    count: int
+    size: int
     batches: Callable[[int], tf.data.Dataset]
 
 

@@ -227,6 +227,7 @@ class Run:
         self.script, self.preset, self.settings = script, preset, settings
         self._check_folder()
         self.source = data.open_source(settings)
+        self._make_folders()
         tf.keras.utils.set_random_seed(settings.seed)
         precision = "bfloat16" if settings.precision_policy == "mixed_bfloat16" else "float32"
         self.model = registry.build(script, preset, precision=precision)
@@ -266,11 +267,14 @@ class Run:
             raise UsageError(f"'{self.settings.train_path}' holds a run of {theirs[0]} {theirs[1]}: give another "
                              "--train_path")
 
-    def _claim_folder(self) -> None:
-        """Writes down what is trained; only once it is sure that this run can go on with what stands there."""
+    def _make_folders(self) -> None:
+        """Also the model's: better now than after the training."""
         for flag in ("train_path", "model_path"):
             if getattr(self.settings, flag):
                 _make_folder(flag, getattr(self.settings, flag))
+
+    def _claim_folder(self) -> None:
+        """Writes down what is trained; only once it is sure that this run can go on with what stands there."""
         about = {"script": self.script, "preset": self.preset.name, "settings": dataclasses.asdict(self.settings)}
         files.write_atomically(self._path("run.json"), json.dumps(about, indent=2).encode())
 
@@ -307,7 +311,7 @@ class Run:
 
     def _announce(self) -> None:
         s, parameters = self.settings, sum(int(tf.size(v)) for v in self.model.trainable_variables)
-        _say(f"{self.script} {self.preset.name}, {parameters:,} weights, lambda {s.lmbda:g}, {self.source.count} "
+        _say(f"{self.script} {self.preset.name}, {parameters:,} weights, lambda {s.lmbda:g}, {self.source.size} "
              f"pictures; checkpoints and logs in '{s.train_path}'")
         if s.patchsize % STRIDE:
             _say(f"--patchsize {s.patchsize} is padded to {s.patchsize + -s.patchsize % STRIDE} inside the model: "
