@@ -2,7 +2,7 @@
 
     python tools/kodak.py 'kodak/*.png' --out res/eval --samples kodim15 kodim23
 
-For each model: bytes of the files, PSNR and MS-SSIM of what they decode to, the model's own estimate of the rate, and the
+For each model: bytes of the files, PSNR and MS-SSIM of what they decode to, its own estimate of the rate, and the
 PSNR of JPEG (Pillow, 4:2:0, optimised) interpolated at the model's average rate. `results.json` holds every picture.
 """
 
