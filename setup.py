@@ -25,6 +25,8 @@ REQUIRES = [
     "googleapis-common-protos<1.67",
     # Training pictures. Imported only by the function that reads them.
     "tensorflow-datasets>=4.9.3",
+    # tensorflow-datasets 4.9.10 imports it when it opens a data set, and does not ask for it.
+    "importlib_resources",
     # TF 2.14 is compiled against the ABI of NumPy 1; 1.23.5 is what TF itself asks for.
     "numpy>=1.23.5,<2",
     # Reads and writes pictures with their ICC profile and EXIF.

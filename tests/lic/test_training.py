@@ -392,7 +392,6 @@ def test_data_set_of_small_or_broken_pictures_is_one_line(settings, monkeypatch)
 
 def test_fake_pictures_of_tfds_become_patches(settings):
     tfds = pytest.importorskip("tensorflow_datasets")
-    pytest.importorskip("importlib_resources")
     with tfds.testing.mock_data(num_examples=4):
         assert taken(settings(train_glob="", patchsize=16), 3).shape == (3, 2, 16, 16, 3)
 
