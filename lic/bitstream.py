@@ -1,4 +1,4 @@
-"""The compressed file, version 1, in pure Python: what `info` reads and the command line writes.
+"""The compressed file, version 2, in pure Python: what `info` reads and the command line writes.
 
 `res/doc/format.md` is the definition; `graph_bitstream` holds the same format as TensorFlow operations for
 exported models. Nothing heavy is imported here: a header is shown without loading TensorFlow or numpy.
@@ -16,11 +16,14 @@ from collections.abc import Iterable, Sequence
 from lic.errors import DataError
 
 MAGIC = b"\xf1LIC"  # the first byte is no ASCII and no valid UTF-8: a transfer in text mode breaks it visibly
-VERSION = 1
+VERSION = 2
 PREFIX_BYTES = 12
 CRC_BYTES = 4
 MAX_SIDE = 65535  # pixels
-MAX_STRINGS = 255
+MAX_STRINGS = 255  # of a tile
+TILE_UNIT = 64  # pixels; a tile's sides are multiples of it
+MAX_TILE = -(-MAX_SIDE // TILE_UNIT)  # units
+PHASES = 4  # places of the grid that locations are rounded to, a quarter of a step apart
 MAX_QUALITY = 100
 VARINT_BYTES = 4
 MAX_LENGTH = (1 << 7 * VARINT_BYTES) - 1  # bytes of one string or chunk
@@ -28,18 +31,22 @@ MAX_LENGTH = (1 << 7 * VARINT_BYTES) - 1  # bytes of one string or chunk
 ARITHMETIC_BITS = 0x03
 TILED_BIT = 0x04
 CHUNKS_BIT = 0x08
-UNKNOWN_BITS = 0xF0 | TILED_BIT
+UNKNOWN_BITS = 0xF0
 
 # One line a kind of damage; graph_bitstream says the same words.
 EMPTY = "the file is empty"
 FOREIGN = "this is not a file of this codec"
 NEWER = "the file was made by a newer version of this codec"
+OLDER = "the file was made by an older version of this codec, which this one does not read: compress it again"
 TRUNCATED = "the file is truncated: it ends before its contents do"
 TRAILING = "the file has bytes after its end"
 MALFORMED = "the file is damaged: a number in its header is not in its only legal form"
 BAD_SIDE = f"the file is damaged: the sides of its picture are not within 1..{MAX_SIDE} pixels"
 BAD_QUALITY = f"the file is damaged: its quality is not within 0..{MAX_QUALITY}"
+BAD_TILE = f"the file is damaged: the sides of its tiles are not within 1..{MAX_TILE} times {TILE_UNIT} pixels"
 NO_STRINGS = "the file is damaged: it holds no strings"
+BAD_RECORD = "the file is damaged: the strings of a tile do not fill the space set aside for them"
+BAD_PHASE = f"the file is damaged: the phase of a grid is not within 0..{PHASES - 1}"
 BAD_CHUNKS = "the file is damaged: its metadata chunks do not fill the space set aside for them"
 DAMAGED = "the file is damaged: its checksum does not match its contents"
 
@@ -72,8 +79,25 @@ class Arithmetic(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True)
+class Record:
+    """What the file holds of one tile, or of the whole picture where it is not cut into tiles.
+
+    Attributes:
+      phase: 0..3, how many quarters of a step the grid of the locations is shifted.
+      checks: a check byte for each string, see "The symbol checks" in format.md.
+      strings: the range-coded strings.
+      crc: CRC-32 of the symbols of all strings.
+    """
+
+    phase: int
+    checks: tuple[int, ...]
+    strings: tuple[bytes, ...]
+    crc: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Header:
-    """All that a file says before its strings.
+    """All that a file says before its records.
 
     Attributes:
       arithmetic: of the entropy path.
@@ -81,8 +105,8 @@ class Header:
       quality: 0 for a model with one fixed rate, else 1..100.
       weights_id: 4 bytes, the beginning of a SHA-256 over weights and range-coding tables.
       width, height: of the picture in pixels, 1..65535.
-      checks: a check byte for each string, see "The symbol check" in format.md.
-      lengths: of each string in bytes.
+      tile: (height, width) of its tiles in pixels, multiples of 64; None where it is not cut.
+      num_strings: strings a tile.
       chunks: (type of 4 characters, data) of each metadata chunk, in file order.
     """
 
@@ -92,8 +116,8 @@ class Header:
     weights_id: bytes
     width: int
     height: int
-    checks: tuple[int, ...]
-    lengths: tuple[int, ...]
+    tile: tuple[int, int] | None
+    num_strings: int
     chunks: tuple[Chunk, ...] = ()
 
     @property
@@ -103,66 +127,98 @@ class Header:
 
 
 def prefix(arithmetic: Arithmetic, model_code: int, quality: int, weights_id: bytes) -> bytes:
-    """The first 12 bytes of a file without chunks, a constant of the model; arguments as in `Header`."""
+    """The first 12 bytes of a file without tiles and chunks, a constant of the model; arguments as in `Header`."""
     assert 0 <= model_code <= 255 and 0 <= quality <= MAX_QUALITY and len(weights_id) == 4
     return MAGIC + bytes([VERSION, Arithmetic(arithmetic), model_code, quality]) + bytes(weights_id)
 
 
-def build(start: bytes, width: int, height: int, checks: Sequence[int], strings: Sequence[bytes],
+def num_tiles(width: int, height: int, tile: tuple[int, int] | None) -> int:
+    """Tiles, and records, of a picture."""
+    return -(-height // tile[0]) * -(-width // tile[1]) if tile else 1
+
+
+def build(start: bytes, width: int, height: int, records: Sequence[Record], tile: tuple[int, int] | None = None,
           chunks: Sequence[Chunk] = ()) -> bytes:
     """Writes a file.
 
     Args:
       start: 12 bytes from `prefix` or `Header.prefix`.
       width, height: of the picture in pixels.
-      checks: the check byte of each string, 0..255.
-      strings: 1..255 range-coded strings.
+      records: of each tile, row by row; each with the same number of strings, 1..255.
+      tile: (height, width) of a tile in pixels, multiples of 64; None for a picture that is not cut.
       chunks: (type of 4 printable ASCII characters, data) of each metadata chunk.
     Returns:
       The bytes of the file.
     Raises:
       DataError: the picture, a string or a chunk is too large for the format.
     """
-    assert len(start) == PREFIX_BYTES and start.startswith(MAGIC) and not start[5] & CHUNKS_BIT
-    assert len(checks) == len(strings) and 1 <= len(strings) <= MAX_STRINGS
+    assert len(start) == PREFIX_BYTES and start.startswith(MAGIC) and not start[5] & (CHUNKS_BIT | TILED_BIT)
+    assert len(records) == num_tiles(width, height, tile) and len({len(record.strings) for record in records}) == 1
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise DataError(f"a picture of {width} x {height} pixels does not fit: a side is 1..{MAX_SIDE}")
     section = b"".join(_chunk(kind, data) for kind, data in chunks)
+    packed = [pack_record(record) for record in records]
     body = b"".join([
-        start[:5], bytes([start[5] | (CHUNKS_BIT if chunks else 0)]), start[6:],
-        _varint(width), _varint(height),
-        bytes([len(strings)]), bytes(checks), *(_varint(len(string)) for string in strings),
+        start[:5], bytes([start[5] | (CHUNKS_BIT if chunks else 0) | (TILED_BIT if tile else 0)]), start[6:],
+        _varint(width), _varint(height), *(_varint(_tile_units(side)) for side in tile or ()),
+        bytes([len(records[0].strings)]),
         _varint(len(section)) + section if chunks else b"",
-        *strings])
+        *(_varint(len(record)) for record in packed),
+        *packed])
     return body + zlib.crc32(body).to_bytes(CRC_BYTES, "little")
 
 
-def parse(data: bytes) -> tuple[Header, tuple[bytes, ...]]:
+def pack_record(record: Record) -> bytes:
+    """The bytes of a record; the length of the last string is left out, it takes what the others leave."""
+    assert 0 <= record.phase < PHASES and len(record.checks) == len(record.strings) and 1 <= len(record.strings) <= 255
+    return b"".join([
+        bytes([record.phase]), bytes(record.checks), *(_varint(len(string)) for string in record.strings[:-1]),
+        *record.strings, record.crc.to_bytes(CRC_BYTES, "little")])
+
+
+def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:
     """Reads a file and checks every byte of it.
 
     Args:
       data: the whole file.
     Returns:
-      Its header and its strings.
+      Its header and the record of each tile, row by row.
     Raises:
-      DataError: the file is empty, foreign, newer, truncated, too long or damaged; the text says which.
+      DataError: the file is empty, foreign, of another version, truncated, too long or damaged; the text says which.
     """
     flags = _check_start(data)
     reader = _Reader(data, PREFIX_BYTES, len(data) - CRC_BYTES)
     width, height = reader.varint(), reader.varint()
-    checks = tuple(reader.take(reader.byte()))
-    lengths = tuple(reader.varint() for _ in checks)
+    units = (reader.varint(), reader.varint()) if flags & TILED_BIT else None
+    num_strings = reader.byte()
     section = reader.take(reader.varint()) if flags & CHUNKS_BIT else b""
-    strings = tuple(reader.take(length) for length in lengths)
-    _demand(reader.at == reader.end, TRAILING)
+    _demand(units is None or all(1 <= side <= MAX_TILE for side in units), BAD_TILE)
+    tile = (units[0] * TILE_UNIT, units[1] * TILE_UNIT) if units else None
+    count = num_tiles(width, height, tile)
+    _demand(count <= reader.left, TRUNCATED)  # before a list of a forged length is made
+    packed = [reader.take(length) for length in [reader.varint() for _ in range(count)]]
+    _demand(reader.left == 0, TRAILING)
     _demand(zlib.crc32(data[:reader.end]) == int.from_bytes(data[reader.end:], "little"), DAMAGED)
     # Only a faulty writer gets here with one of these wrong.
     _demand(data[7] <= MAX_QUALITY, BAD_QUALITY)
     _demand(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, BAD_SIDE)
-    _demand(len(checks) > 0, NO_STRINGS)
-    header = Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], data[7], data[8:12], width, height, checks,
-                    lengths, tuple(_chunks(section)))
-    return header, strings
+    _demand(num_strings > 0, NO_STRINGS)
+    header = Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], data[7], data[8:12], width, height, tile,
+                    num_strings, tuple(_chunks(section)))
+    return header, tuple(unpack_record(record, num_strings) for record in packed)
+
+
+def unpack_record(data: bytes, num_strings: int) -> Record:
+    """Reads the bytes of a record. Raises DataError where they are none."""
+    reader = _Reader(data, 0, max(0, len(data) - CRC_BYTES))
+    try:
+        phase, checks = reader.byte(), tuple(reader.take(num_strings))
+        strings = [reader.take(length) for length in [reader.varint() for _ in range(num_strings - 1)]]
+    except DataError as error:
+        raise DataError(BAD_RECORD) from error
+    strings.append(reader.take(reader.left))
+    _demand(phase < PHASES, BAD_PHASE)
+    return Record(phase, checks, tuple(strings), int.from_bytes(data[reader.end:], "little"))
 
 
 def _check_start(data: bytes) -> int:
@@ -173,6 +229,7 @@ def _check_start(data: bytes) -> int:
     _demand(len(data) >= PREFIX_BYTES + CRC_BYTES, TRUNCATED)
     version, flags = data[4], data[5]
     _demand(version != 0, FOREIGN)
+    _demand(version >= VERSION, OLDER)
     _demand(version == VERSION, f"{NEWER}: it has format {version}, this one reads {VERSION}")
     known = not flags & UNKNOWN_BITS and flags & ARITHMETIC_BITS in list(Arithmetic)
     _demand(known, f"{NEWER}: it has flags {flags}, which this one does not know")
@@ -195,8 +252,12 @@ class _Reader:
     def __init__(self, data: bytes, at: int, end: int):
         self.data, self.at, self.end = data, at, end
 
+    @property
+    def left(self) -> int:
+        return self.end - self.at
+
     def take(self, count: int) -> bytes:
-        _demand(count <= self.end - self.at, TRUNCATED)
+        _demand(count <= self.left, TRUNCATED)
         self.at += count
         return self.data[self.at - count:self.at]
 
@@ -230,6 +291,11 @@ def _chunks(section: bytes) -> Iterable[Chunk]:
 def _chunk(kind: str, data: bytes) -> bytes:
     assert len(kind) == 4 and kind.isascii() and kind.isprintable()
     return kind.encode("ascii") + _varint(len(data)) + data
+
+
+def _tile_units(side: int) -> int:
+    assert side > 0 and side % TILE_UNIT == 0
+    return side // TILE_UNIT
 
 
 def _varint(value: int) -> bytes:

@@ -1,7 +1,7 @@
-"""The compressed file, version 1, as TensorFlow operations, for exported models; format.md is the definition.
+"""The compressed file, version 2, as TensorFlow operations, for exported models; format.md is the definition.
 
-Only operations of TensorFlow itself: no py_function, no custom operation, so a SavedModel with `pack` and
-`unpack` inside reads and writes files wherever it is served. All of it is pinned to the CPU: it is strings
+Only operations of TensorFlow itself: no py_function, no custom operation, so a SavedModel with them
+inside reads and writes files wherever it is served. All of it is pinned to the CPU: it is strings
 and small integers, and range coding, its neighbour, runs there too.
 
 Gotchas:
@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,9 @@ _ALL_ONES = 0xFFFFFFFF
 
 _ARITHMETIC_NAMES = ("portable", "float32", "TF32", "unknown")
 
+# Prefix, sides of picture and tiles, count, length of the chunks; a varint moves on by five, see `_read_varints`.
+_LONGEST_HEAD = bitstream.PREFIX_BYTES + 10 + 10 + 1 + 5
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -43,91 +46,172 @@ def _on_cpu(function: _F) -> _F:
 
 
 @_on_cpu
-def pack(prefix: tf.Tensor | bytes, width: tf.Tensor, height: tf.Tensor, checks: tf.Tensor,
-         strings: tf.Tensor) -> tf.Tensor:
-    """Writes a file; the bytes are those of `bitstream.build`.
+def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, crc: tf.Tensor) -> tf.Tensor:
+    """The bytes of a tile's record, those of `bitstream.pack_record`.
 
     Args:
-      prefix: string scalar, the 12 bytes of `bitstream.prefix`.
-      width, height: int32 scalars, pixels.
+      phase: int32 scalar, 0..3.
       checks: int32 (n,), the check byte of each string.
       strings: string (n,), n static, 1..255.
+      crc: int64 scalar, the CRC-32 of the tile's symbols.
     Returns:
-      String scalar, the file.
+      String scalar.
     Raises:
       tf.errors.InvalidArgumentError: a value is outside of what the format holds.
     """
     strings, checks = tf.convert_to_tensor(strings, tf.string), tf.convert_to_tensor(checks, tf.int32)
     count = strings.shape.merge_with(checks.shape).num_elements()
     assert count is not None and 1 <= count <= bitstream.MAX_STRINGS
-    sides, lengths = tf.stack([width, height]), tf.strings.length(strings)
+    lengths = tf.strings.length(strings)
     guard = _refuse_first([
-        (tf.strings.length(prefix) != bitstream.PREFIX_BYTES, "the prefix of a file has 12 bytes"),
-        (_outside(sides, 1, bitstream.MAX_SIDE), f"a side of a picture is 1..{bitstream.MAX_SIDE} pixels"),
+        (_outside(phase, 0, bitstream.PHASES - 1), f"a phase is 0..{bitstream.PHASES - 1}"),
         (_outside(checks, 0, 255), "a check byte is 0..255"),
         (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a string has at most {bitstream.MAX_LENGTH} bytes")])
     with tf.control_dependencies([guard]):
-        body = tf.strings.join([
-            prefix, _varints(sides), bytes([count]), _bytes(checks), _varints(lengths),
-            tf.strings.reduce_join(strings)])
-        crc = tf.bitwise.right_shift(crc32(body), tf.constant([0, 8, 16, 24], tf.int64))
-        return tf.strings.join([body, _bytes(crc % 256)])
+        start = _bytes(tf.concat([tf.reshape(phase, [1]), checks], 0))
+        return tf.strings.join([start, _varints(lengths[:-1]), tf.strings.reduce_join(strings), _crc_bytes(crc)])
 
 
 @_on_cpu
-def unpack(data: tf.Tensor, prefix: bytes, num_strings: int
-           ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, num_strings: int,
+         records: tf.Tensor) -> tf.Tensor:
+    """Writes a file; the bytes are those of `bitstream.build`.
+
+    Args:
+      prefix: the 12 bytes of `bitstream.prefix`.
+      width, height: int32 scalars, pixels.
+      tile: int32 (2,), height and width of a tile in pixels, multiples of 64. It does not stand in the file where there
+        is one record.
+      num_strings: strings a tile.
+      records: string (t,), of each tile, row by row.
+    Returns:
+      String scalar, the file.
+    Raises:
+      tf.errors.InvalidArgumentError: a value is outside of what the format holds.
+    """
+    assert len(prefix) == bitstream.PREFIX_BYTES
+    sides, lengths = tf.stack([width, height]), tf.strings.length(records)
+    guard = _refuse_first([
+        (_outside(sides, 1, bitstream.MAX_SIDE), f"a side of a picture is 1..{bitstream.MAX_SIDE} pixels"),
+        (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a tile has at most {bitstream.MAX_LENGTH} bytes")])
+    with tf.control_dependencies([guard]):
+        tiled = tf.size(records) > 1
+        flags = prefix[5] | tf.where(tiled, bitstream.TILED_BIT, 0)
+        units = tf.where(tiled, _varints(tile // bitstream.TILE_UNIT), "")
+        body = tf.strings.join([
+            prefix[:5], _bytes(flags[None]), prefix[6:], _varints(sides), units, bytes([num_strings]),
+            _varints(lengths), tf.strings.reduce_join(records)])
+        return tf.strings.join([body, _crc_bytes(crc32(body))])
+
+
+class Unpacked(NamedTuple):
+    """What `unpack` reads: int32 scalars, a tile's (height, width) in pixels, and the record of each tile, (t,)."""
+
+    width: tf.Tensor
+    height: tf.Tensor
+    tile: tf.Tensor
+    records: tf.Tensor
+
+
+@_on_cpu
+def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
     """Reads a file of the one model that has this `prefix`; metadata chunks are skipped.
 
     Args:
       data: string scalar, the whole file.
       prefix: the 12 bytes of `bitstream.prefix`, which the file must have.
-      num_strings: the number of strings that it must have, 1..255.
+      num_strings: the number of strings a tile that it must have, 1..255.
     Returns:
-      width, height: int32 scalars, 1..65535 pixels.
-      checks: int32 (num_strings,), to be held against `symbol_check` of what the strings decode to.
-      strings: string (num_strings,).
+      `tile` of a picture that is not cut is its size, rounded up to a multiple of 64.
     Raises:
-      tf.errors.InvalidArgumentError: the file is broken, newer, or of another model; one line says which.
+      tf.errors.InvalidArgumentError: the file is broken, of another version or of another model; one line says which.
     """
     assert len(prefix) == bitstream.PREFIX_BYTES and 1 <= num_strings <= bitstream.MAX_STRINGS
     data = tf.convert_to_tensor(data, tf.string)
     size = tf.strings.length(data)
     end = size - bitstream.CRC_BYTES
-    head = _head(data, num_strings)
-    sides, at, side_faults = _read_varints(head, bitstream.PREFIX_BYTES, 2, end)
-    count, checks = head[at], head[at + 1:at + 1 + num_strings]
-    lengths, at_chunks, length_faults = _read_varints(head, at + 1 + num_strings, num_strings, end)
-    section, after, chunk_faults = _read_varints(head, at_chunks, 1, end)
-    has_chunks = tf.bitwise.bitwise_and(head[5], bitstream.CHUNKS_BIT) > 0
-    begin = tf.where(has_chunks, after + section[0], at_chunks)
-    ends = tf.cast(begin, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))  # 255 lengths overflow an int32
+    head = tf.cast(tf.io.decode_raw(data, tf.uint8, fixed_length=_LONGEST_HEAD), tf.int32)
+    has_tiles, has_chunks = (tf.bitwise.bitwise_and(head[5], bit) > 0
+                             for bit in (bitstream.TILED_BIT, bitstream.CHUNKS_BIT))
+    sides, at_tile, side_faults = _read_varints(head, bitstream.PREFIX_BYTES, 2, end)
+    units, after_tile, tile_faults = _read_varints(head, at_tile, 2, end)
+    at_count = tf.where(has_tiles, after_tile, at_tile)
+    section, after_section, chunk_faults = _read_varints(head, at_count + 1, 1, end)
+    index_at = tf.where(has_chunks, after_section + section[0], at_count + 1)
+    tile, count = _tiling(sides, units, has_tiles, size)
+    index, longest = _piece(data, index_at, bitstream.VARINT_BYTES * count)
+    lengths, after_index, index_faults = _read_varints(tf.pad(index, [[0, longest]]), 0, count, end - index_at)
+    ends = tf.cast(index_at + after_index, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))   # more than an int32
     guard = _refuse_first([
         *_prefix_faults(head, size, prefix),
         *side_faults,
-        (at >= end, bitstream.TRUNCATED),
-        (count != num_strings, tf.strings.format(
-            f"the file holds {{}} strings, this model writes {num_strings}", count)),
-        *length_faults,
+        *((has_tiles & fault, message) for fault, message in tile_faults),
+        (at_count >= end, bitstream.TRUNCATED),
         *((has_chunks & fault, message) for fault, message in chunk_faults),
+        (index_at > end, bitstream.TRUNCATED),
+        (has_tiles & _outside(units, 1, bitstream.MAX_TILE), bitstream.BAD_TILE),
+        (count > end - index_at, bitstream.TRUNCATED),
+        *index_faults,
         (ends[-1] > tf.cast(end, tf.int64), bitstream.TRUNCATED),
         (ends[-1] < tf.cast(end, tf.int64), bitstream.TRAILING),
         (_stored_crc(data, end) != crc32(tf.strings.substr(data, 0, tf.maximum(end, 0))), bitstream.DAMAGED),
-        (_outside(sides, 1, bitstream.MAX_SIDE), bitstream.BAD_SIDE)])
+        (_outside(sides, 1, bitstream.MAX_SIDE), bitstream.BAD_SIDE),
+        (head[at_count] != num_strings, tf.strings.format(
+            f"the file holds {{}} strings a tile, this model writes {num_strings}", head[at_count]))])
     with tf.control_dependencies([guard]):
         ends = tf.cast(ends, tf.int32)
-        # One by one: a vector of positions would copy the whole file once for each string.
-        strings = tf.stack([
-            tf.strings.substr(data, ends[i] - lengths[i], lengths[i]) for i in range(num_strings)])
-        return (tf.identity(sides[0]), tf.identity(sides[1]),
-                tf.ensure_shape(tf.identity(checks), [num_strings]), strings)
+        # One by one: a vector of positions would copy the whole file once for each record.
+        records = tf.map_fn(lambda span: tf.strings.substr(data, span[0], span[1]), (ends - lengths, lengths),
+                            fn_output_signature=tf.string)
+        return Unpacked(tf.identity(sides[0]), tf.identity(sides[1]), tf.identity(tile), records)
+
+
+@_on_cpu
+def unpack_record(data: tf.Tensor, num_strings: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Reads the bytes of a record.
+
+    Returns:
+      phase: int32 scalar; checks: int32 (num_strings,); strings: string (num_strings,); crc: int64 scalar.
+    Raises:
+      tf.errors.InvalidArgumentError: they are no record.
+    """
+    end = tf.strings.length(data) - bitstream.CRC_BYTES
+    begin, count = 1 + num_strings, num_strings - 1
+    head, _ = _piece(data, 0, begin + bitstream.VARINT_BYTES * count + 1)
+    head = tf.pad(head, [[0, begin + bitstream.VARINT_BYTES * count + 1]])
+    lengths, at, faults = _read_varints(head, begin, count, end) if count else (tf.zeros([0], tf.int32), begin, [])
+    ends = tf.cast(at, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))
+    after = ends[-1] if count else tf.constant(begin, tf.int64)
+    guard = _refuse_first([
+        ((end < begin) | (after > tf.cast(end, tf.int64)), bitstream.BAD_RECORD),
+        *((fault, bitstream.BAD_RECORD) for fault, _ in faults),
+        (_outside(head[0], 0, bitstream.PHASES - 1), bitstream.BAD_PHASE)])
+    with tf.control_dependencies([guard]):
+        ends = tf.cast(ends, tf.int32)
+        strings = [tf.strings.substr(data, ends[i] - lengths[i], lengths[i]) for i in range(count)]
+        after = tf.cast(after, tf.int32)
+        strings.append(tf.strings.substr(data, after, end - after))
+        return (tf.identity(head[0]), tf.ensure_shape(head[1:begin], [num_strings]), tf.stack(strings),
+                _stored_crc(data, end))
 
 
 @_on_cpu
 def crc32(data: tf.Tensor) -> tf.Tensor:
-    """zlib's CRC-32 of a string scalar, as an int64 scalar, 0..2^32 - 1.
+    """zlib's CRC-32 of a string scalar, as an int64 scalar, 0..2^32 - 1."""
+    data = tf.strings.join([_CRC_START, data])
+    data = tf.strings.join([tf.strings.substr(bytes(3), 0, -tf.strings.length(data) % 4), data])
+    return _crc_of_words(tf.io.decode_raw(data, tf.int32))
 
-    A CRC is linear over GF(2) and leading zeros do not move a register of 0: so pairs of words fold into one
+
+@_on_cpu
+def symbols_crc(symbols: tf.Tensor) -> tf.Tensor:
+    """CRC-32 of symbols as little-endian 32-bit words: int32 of any shape -> int64 scalar, 0..2^32 - 1."""
+    start = tf.constant(int.from_bytes(_CRC_START, "little", signed=True))
+    return _crc_of_words(tf.concat([[start], tf.reshape(symbols, [-1])], 0))
+
+
+def _crc_of_words(words: tf.Tensor) -> tf.Tensor:
+    """A CRC is linear over GF(2) and leading zeros do not move a register of 0: so pairs of words fold into one
     as shift(left) ^ right, level by level, where shift appends as many zero bytes as the right half has. A
     shift is four lookups, one for each byte of the register; a table applied to itself shifts twice as far.
     """
@@ -136,11 +220,9 @@ def crc32(data: tf.Tensor) -> tf.Tensor:
         pairs = tf.reshape(words, [-1, 2])
         return tf.bitwise.bitwise_xor(_shift(pairs[:, 0], table), pairs[:, 1]), _shift(table, table)
 
-    data = tf.strings.join([_CRC_START, data])
-    data = tf.strings.join([tf.strings.substr(bytes(3), 0, -tf.strings.length(data) % 4), data])
     table = tf.constant(_shift_by_word())
     words, _ = tf.while_loop(
-        lambda words, _: tf.shape(words)[0] > 1, fold, [tf.io.decode_raw(data, tf.int32), table],
+        lambda words, _: tf.shape(words)[0] > 1, fold, [words, table],
         shape_invariants=[tf.TensorShape([None]), table.shape], parallel_iterations=1)
     # So far a word stood for itself; the register has gone past all four bytes of the last one.
     register = tf.cast(_shift(words[0], table), tf.int64)
@@ -186,6 +268,7 @@ def _prefix_faults(head: tf.Tensor, size: tf.Tensor, prefix: bytes) -> list[tupl
         (tf.reduce_any(magic_differs), bitstream.FOREIGN),
         (size < bitstream.PREFIX_BYTES + bitstream.CRC_BYTES, bitstream.TRUNCATED),
         (version == 0, bitstream.FOREIGN),
+        (version < bitstream.VERSION, bitstream.OLDER),
         (version != bitstream.VERSION, tf.strings.format(
             f"{bitstream.NEWER}: it has format {{}}, this one reads {bitstream.VERSION}", version)),
         (unknown | (arithmetic > max(bitstream.Arithmetic)), tf.strings.format(
@@ -213,13 +296,20 @@ def _refuse_first(faults: Sequence[tuple[tf.Tensor, Any]]) -> tf.Operation | Non
     return tf.raw_ops.Assert(condition=~tf.reduce_any(found), data=[message])
 
 
-def _head(data: tf.Tensor, num_strings: int) -> tf.Tensor:
-    """The bytes up to the chunks as int32, zeros behind the end of the file; no field lies beyond them.
+def _piece(data: tf.Tensor, at: tf.Tensor | int, length: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The bytes from `at` on as int32, `length` of them or as many as there are, and how many are missing."""
+    at = tf.clip_by_value(at, 0, tf.strings.length(data))
+    piece = tf.cast(tf.io.decode_raw(tf.strings.substr(data, at, length), tf.uint8), tf.int32)
+    return piece, length - tf.size(piece)
 
-    Two sides, the count, checks, lengths, one section; a varint moves on by five bytes, see `_read_varints`.
-    """
-    longest = bitstream.PREFIX_BYTES + 10 + 1 + num_strings + 5 * num_strings + 5
-    return tf.cast(tf.io.decode_raw(data, tf.uint8, fixed_length=longest), tf.int32)
+
+def _tiling(sides: tf.Tensor, units: tf.Tensor, has_tiles: tf.Tensor, most: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A tile's (height, width) in pixels, and the number of tiles; at most `most`, where more can't be true."""
+    whole = -(-sides[::-1] // bitstream.TILE_UNIT)
+    units = tf.where(has_tiles, tf.clip_by_value(units, 1, bitstream.MAX_TILE), whole)
+    tile = tf.maximum(units, 1) * bitstream.TILE_UNIT
+    count = tf.reduce_prod(-(-tf.cast(sides[::-1], tf.int64) // tf.cast(tile, tf.int64)))
+    return tile, tf.cast(tf.clip_by_value(count, 1, tf.cast(tf.maximum(most, 1), tf.int64)), tf.int32)
 
 
 def _read_varints(head: tf.Tensor, at: tf.Tensor | int, count: int, end: tf.Tensor
@@ -265,6 +355,11 @@ def _bytes(values: tf.Tensor) -> tf.Tensor:
 
 def _byte_strings() -> tf.Tensor:
     return tf.constant([bytes([value]) for value in range(256)])
+
+
+def _crc_bytes(crc: tf.Tensor) -> tf.Tensor:
+    """int64 scalar, 0..2^32 - 1 -> string scalar of 4 bytes, least significant first."""
+    return _bytes(tf.bitwise.right_shift(crc, tf.constant([0, 8, 16, 24], tf.int64)) % 256)
 
 
 def _hex(values: tf.Tensor) -> tf.Tensor:
