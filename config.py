@@ -84,6 +84,8 @@ class Preset:
       hyper_depth: channels of z.
       prior_filters: widths of the factorised prior of z ((3, 3) in TFC, (3, 3, 3, 3) in CompressAI).
       conventions: which public implementation it follows.
+      bytes_per_pixel: working memory of the transforms, as `python -m tools.memory` measures it; from it follows the
+        side of the tiles that large pictures are cut into.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Preset:
     hyper_depth: int = 192
     prior_filters: tuple[int, ...] = (3, 3)
     conventions: Conventions = PYTORCH
+    bytes_per_pixel: int = 2500
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,17 @@ def _command(commands, script: str, name: str, text: str, example: str) -> argpa
         inherited_absl_flags=None)
 
 
+def _crop(text: str) -> tuple[int, ...]:
+    """ "x,y,width,height" as numbers; whether they fit is up to the picture."""
+    numbers = tuple(int(word) for word in text.split(","))
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"'{text}' is not X,Y,WIDTH,HEIGHT")
+    return numbers
+
+
+_crop.__name__ = "X,Y,W,H"   # argparse names it where a word is no number
+
+
 def _add_preset(parser, script: str) -> None:
     names = ", ".join(config.PRESETS[script])
     parser.add_argument("--preset", metavar="NAME",
@@ -93,6 +104,10 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="pictures (also globs in quotes); one picture may be followed by the name of its file, which "
                         "ends in .tfci (default: the picture's name with .tfci added)")
     p.add_argument("--out", metavar="DIR", help="folder for the files (default: beside each picture)")
+    p.add_argument("--tile", type=int, metavar="PIXELS",
+                   help="cut larger pictures into tiles of at most this side, a multiple of 128; 0 for none (default: "
+                        "what fits into 2 GiB, or into half of the memory where less is free)")
+    p.add_argument("--verify", action="store_true", help="decode each file again before it is written")
     _add_model_path(p)
 
     p = _command(commands, script, "decompress", "decompress .tfci files to pictures",
@@ -101,6 +116,8 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="files (also globs in quotes); one file may be followed by the name of its picture, whose "
                         "ending says the format (default: the file's name with .png added)")
     p.add_argument("--out", metavar="DIR", help="folder for the pictures (default: beside each file)")
+    p.add_argument("--crop", type=_crop, metavar="X,Y,W,H",
+                   help="decode only this part of the picture, in pixels from its left and top")
     p.add_argument("--original", metavar="PICTURE", help="measure the distance to it; prints figures as -V does")
     _add_model_path(p)
 

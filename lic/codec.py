@@ -1,78 +1,32 @@
-"""From a picture to the bytes of a file and back: what the command line, the Python API and SavedModels share.
+"""From a picture to the bytes of a file and back, tile by tile: what the command line and the Python API share.
 
-All go through the same two traced functions, so the same pixels give the same bytes by any door.
+Both run the traced functions of `lic.file_graph`, a model's own or those of a SavedModel, so the same pixels give the
+same bytes by any door.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
 
 import config
-from lic import bitstream, graph_bitstream, images, registry, resources, training, weights
-from lic.bitstream import Header
+from lic import bitstream, images, memory, registry, resources, training, weights
+from lic.bitstream import Header, Record
 from lic.coders import ARITHMETICS
 from lic.errors import DataError, UsageError
-from lic.model import LatentCodec
+from lic.file_graph import FileGraph
+from lic.model import LATENT_STRIDE, STRIDE, LatentCodec
+from lic.tiling import Box, Tiling, check_side, tile_of
 
 SAVED_ABOUT = os.path.join("assets.extra", "model.json")
 
-
-class FileGraph(tf.Module):
-    """Two traced functions of a frozen model, and nothing of Keras around them.
-
-    `compress_pixels`: uint8 (h, w, 3) -> file bytes; `decompress_pixels`: file bytes -> uint8 (h, w, 3).
-
-    Args:
-      model: a frozen model.
-      start: the first twelve bytes of its files (`bitstream.prefix`).
-    """
-
-    def __init__(self, model: LatentCodec, start: bytes):
-        super().__init__()
-        # The functions below hold the model in their closures; saving needs the variables, and only them, here.
-        self.kept = [*weights.named_variables(model).values(), *model.em_y.variables, *model.em_z.variables]
-
-        def compress_pixels(pixels):
-            return _compress(model, start, pixels)
-
-        def decompress_pixels(data):
-            return _decompress(model, start, data)
-
-        def traced(function, *signature):
-            return tf.function(function, input_signature=signature, autograph=False)
-
-        self.compress_pixels = traced(compress_pixels, tf.TensorSpec((None, None, 3), tf.uint8))
-        self.decompress_pixels = traced(decompress_pixels, tf.TensorSpec((), tf.string))
-
-
-def _compress(model: LatentCodec, start: bytes, pixels: tf.Tensor) -> tf.Tensor:
-    encoded = model.encode(tf.cast(pixels[None], tf.float32))
-    checks = tf.stack([graph_bitstream.symbol_check(symbols) for symbols in encoded.symbols])
-    height, width = tf.unstack(tf.shape(pixels)[:2])
-    return graph_bitstream.pack(start, width, height, checks, tf.concat(encoded.strings, 0))
-
-
-def _decompress(model: LatentCodec, start: bytes, data: tf.Tensor) -> tf.Tensor:
-    width, height, checks, strings = graph_bitstream.unpack(data, start, model.num_strings)
-    small = tf.debugging.assert_less_equal(
-        tf.cast(width, tf.int64) * tf.cast(height, tf.int64), tf.constant(images.MAX_PIXELS, tf.int64),
-        "the file's picture is larger than this codec decodes")
-    with tf.control_dependencies([small]):
-        strings = tf.split(strings, model.num_strings)
-    y_hat, symbols = model.decode_latent(strings, height, width)
-    found = tf.stack([graph_bitstream.symbol_check(s) for s in symbols])
-    first = tf.strings.as_string(tf.argmax(tf.cast(found != checks, tf.int32)))
-    same = tf.Assert(tf.reduce_all(found == checks), [tf.strings.join(
-        ["the symbols of string ", first, " are not those that were encoded: this machine computes otherwise"])])
-    with tf.control_dependencies([same]):
-        y_hat = tf.identity(y_hat)
-    return model.reconstruct(y_hat, height, width)[0]
+Progress = Callable[[Iterable], Iterable]
 
 
 class Codec:
@@ -86,37 +40,168 @@ class Codec:
 
     def __init__(self, graph, about: dict, start: bytes):
         self.graph, self.about, self._start = graph, about, start
+        self._preset = registry.preset(about["script"], about["preset"])
 
     @property
     def weights_id(self) -> str:
         """Eight hex digits that stand in each of its files."""
         return self.about["weights_id"]
 
-    def compress(self, picture) -> bytes:
+    # Pictures to files ---------------------------------------------------------------------------------------------
+
+    def compress(self, picture, **options) -> bytes:
         """A picture -> the bytes of a file.
 
         Args:
           picture: uint8 (h, w, 3), or a PIL image of any kind (`lic.images` says what becomes of it).
+          options: as of `compress_pixels`.
         Raises:
           DataError: it is no such thing.
         """
         read = images.from_array if isinstance(picture, np.ndarray) else images.from_pil
-        return self.compress_pixels(read(picture).pixels)
+        return self.compress_pixels(read(picture).pixels, **options)
 
-    def compress_pixels(self, pixels: np.ndarray) -> bytes:
-        """uint8 (h, w, 3) -> the bytes of a file."""
+    def compress_pixels(self, pixels: np.ndarray, tile: int | None = None, verify: bool = False,
+                        progress: Progress = iter) -> bytes:
+        """uint8 (h, w, 3) -> the bytes of a file.
+
+        Args:
+          tile: side of the largest tiles in pixels, a multiple of 128; 0 for a picture in one piece, None for what fits
+            into memory.
+          verify: decode the file's symbols again and compare them with those that were encoded.
+          progress: wraps the tiles, as `tqdm` does.
+        Raises:
+          DataError: the picture is too large for the format or the memory, or does not decode again.
+        """
+        self._check_sides(pixels)
+        height, width = pixels.shape[:2]
+        tiling = Tiling(height, width, self._tile_of(height, width, tile))
+        records = [self._record(pixels, tiling, box) for box in progress(tiling)]
+        data = self._file(pixels, records, tiling.tile if len(tiling) > 1 else None)
+        if verify:
+            self.verify(data)
+        return data
+
+    def compress_batch(self, pictures: Sequence[np.ndarray]) -> list[bytes]:
+        """Pictures of one size, uint8 (h, w, 3), coded side by side in one piece each -> the bytes of their files."""
+        for pixels in pictures:
+            self._check_sides(pixels)
+        records = self._encode(np.stack(pictures), Box(0, 0, pictures[0].shape[0], pictures[0].shape[1]))
+        return [self._file(pixels, [record], None) for pixels, record in zip(pictures, records)]
+
+    def _check_sides(self, pixels: np.ndarray) -> None:
         if max(pixels.shape[:2]) > bitstream.MAX_SIDE:
             raise DataError(f"the picture's sides {pixels.shape[1]} x {pixels.shape[0]} exceed {bitstream.MAX_SIDE}")
-        return bytes(self._run(self.graph.compress_pixels, tf.constant(pixels)))
 
-    def decompress(self, data: bytes) -> np.ndarray:
+    def _tile_of(self, height: int, width: int, side: int | None) -> tuple[int, int] | None:
+        if side is None:
+            side = memory.tile_side(self._preset.bytes_per_pixel)
+        check_side(side)
+        return tile_of(height, width, side) if 0 < side < max(height, width) else None
+
+    def _record(self, pixels: np.ndarray, tiling: Tiling, box: Box) -> Record:
+        window = tiling.window(box)
+        return self._encode(pixels[window.slices][None], box.within(window))[0]
+
+    def _encode(self, windows: np.ndarray, box: Box) -> list[Record]:
+        """Windows (b, h, w, 3) -> the records of what `box` holds of each, on a grid that no value is in doubt on."""
+        self._demand(windows[..., 0].size)
+        margin = ARITHMETICS[self.about["arithmetic"]].margin
+        phase = np.zeros(len(windows), np.int32)
+        for _ in range(bitstream.PHASES):
+            strings, checks, crc, slack = (
+                t.numpy() for t in self._run(self.graph.encode, windows, np.array(box, np.int32), phase))
+            doubtful = (slack < margin) & (phase < bitstream.PHASES - 1)
+            if not doubtful.any():
+                break
+            phase = phase + doubtful
+        return [Record(int(phase[i]), tuple(map(int, checks[i])), tuple(strings[i]), int(crc[i]))
+                for i in range(len(windows))]
+
+    def _file(self, pixels: np.ndarray, records: Sequence[Record], tile: tuple[int, int] | None) -> bytes:
+        return bitstream.build(self._start, pixels.shape[1], pixels.shape[0], records, tile)
+
+    # Files to pictures ---------------------------------------------------------------------------------------------
+
+    def decompress(self, data: bytes, crop: tuple[int, int, int, int] | None = None, progress: Progress = iter
+                   ) -> np.ndarray:
         """The bytes of a file -> uint8 (h, w, 3).
 
+        Args:
+          crop: x, y, width and height of the part to decode, in pixels; only the tiles that it needs are touched.
+          progress: wraps the tiles, as `tqdm` does.
         Raises:
           DataError: the file is damaged, or made by another model or under another arithmetic.
+          UsageError: the crop is not inside the picture.
         """
-        self.check(bitstream.parse(data)[0])
-        return self._run(self.graph.decompress_pixels, tf.constant(data))
+        header, records = self._parse(data)
+        tiling = Tiling(header.height, header.width, header.tile)
+        region = _region_of(crop, tiling.picture) if crop else tiling.picture
+        if region.height * region.width > images.MAX_PIXELS:
+            raise DataError(f"{images.TOO_LARGE}: give --crop")
+        latents = _Latents(tiling, lambda number: self._tile(tiling, records, number))
+        pieces = []
+        for number in progress(tiling.touching(region)):
+            piece = tiling[number].meet(region)
+            assert piece is not None
+            window = tiling.window(piece)
+            pieces.append((piece, self._show(latents.of(window)[None], piece.within(window))[0]))
+        return _assembled(region, pieces)
+
+    def decompress_batch(self, files: Sequence[bytes]) -> list[np.ndarray]:
+        """Files of pictures of one size that are not cut, decoded side by side -> uint8 (h, w, 3) each.
+
+        Raises as `decompress` does, for all of them where one is broken.
+        """
+        parsed = [self._parse(data) for data in files]
+        sizes = {(header.height, header.width, header.tile) for header, _ in parsed}
+        if len(sizes) > 1 or any(tile for *_, tile in sizes):
+            raise UsageError("a batch takes files of pictures of one size, in one piece")
+        box = Box(0, 0, parsed[0][0].height, parsed[0][0].width)
+        return list(self._show(self._decode([record for _, (record,) in parsed], box), box))
+
+    def verify(self, data: bytes) -> None:
+        """Decodes the symbols of a file, which fails where they are not those that were encoded.
+
+        Raises:
+          DataError: the file is damaged, or this machine computes otherwise than the one that made it.
+        """
+        header, records = self._parse(data)
+        tiling = Tiling(header.height, header.width, header.tile)
+        for number in range(len(tiling)):
+            self._tile(tiling, records, number)
+
+    def _parse(self, data: bytes) -> tuple[Header, tuple[Record, ...]]:
+        header, records = bitstream.parse(data)
+        self.check(header)
+        if header.num_strings != self.about["num_strings"]:
+            raise DataError(f"the file holds {header.num_strings} strings a tile, this model writes "
+                            f"{self.about['num_strings']}")
+        return header, records
+
+    def _tile(self, tiling: Tiling, records: Sequence[Record], number: int) -> np.ndarray:
+        """y_hat (h/16, w/16, M) of a tile."""
+        try:
+            return self._decode([records[number]], tiling[number])[0]
+        except DataError as error:
+            raise DataError(f"tile {number + 1} of {len(tiling)}: {error}" if len(tiling) > 1 else error) from None
+
+    def _decode(self, records: Sequence[Record], box: Box) -> np.ndarray:
+        """Records of tiles of one size -> y_hat (b, h/16, w/16, M)."""
+        self._demand(len(records) * box.height * box.width)
+        strings = tf.constant([r.strings for r in records], tf.string)
+        checks, phase = (np.array(rows, np.int32) for rows in ([r.checks for r in records], [r.phase for r in records]))
+        crc = np.array([r.crc for r in records], np.int64)
+        return self._run(self.graph.decode, strings, checks, crc, phase, np.int32(box.height), np.int32(box.width)
+                         ).numpy()
+
+    def _show(self, y_hat: np.ndarray, box: Box) -> np.ndarray:
+        """y_hat of windows (b, h/16, w/16, M) -> what `box` shows of each, uint8 (b, h, w, 3)."""
+        self._demand(y_hat[..., 0].size * LATENT_STRIDE ** 2)
+        return self._run(self.graph.synthesise, y_hat, np.array(box, np.int32)).numpy()
+
+    def _demand(self, pixels: int) -> None:
+        memory.demand(pixels, self._preset.bytes_per_pixel, "this picture, or one of its tiles,")
 
     def check(self, header: Header) -> None:
         """Raises a DataError where a file's header does not fit this codec."""
@@ -130,14 +215,65 @@ class Codec:
             raise DataError(f"the file was made with {_flags_of(header.arithmetic)}: give the same flags to decompress")
         raise DataError("the file was made by another preset or quality of this model")
 
-    def _run(self, function, argument):
+    def _run(self, function, *arguments):
         try:
             with _tf32(self.about["tf32"]):
-                return function(argument).numpy()
+                return function(*map(tf.convert_to_tensor, arguments))
         except tf.errors.ResourceExhaustedError:
             raise DataError("the picture does not fit into memory") from None
         except tf.errors.InvalidArgumentError as error:
             raise DataError(_first_line(error)) from None
+
+
+class _Latents:
+    """y_hat of the windows of a picture, from tiles that are decoded when first needed and dropped after the last use.
+
+    Args:
+      tiling: the tiles; windows are asked for in their order.
+      decode: number -> y_hat (h/16, w/16, M) of a tile.
+    """
+
+    def __init__(self, tiling: Tiling, decode: Callable[[int], np.ndarray]):
+        self._tiling, self._decode = tiling, decode
+        self._kept: dict[int, np.ndarray] = {}
+
+    def of(self, window: Box) -> np.ndarray:
+        """(h/16, w/16, M) of a window."""
+        numbers = self._tiling.touching(window)
+        self._kept = {n: y for n, y in self._kept.items() if n >= numbers[0]}
+        for number in numbers:
+            if number not in self._kept:
+                self._kept[number] = self._decode(number)
+        wanted = _latent_box(window)
+        out = np.zeros((wanted.height, wanted.width, self._kept[numbers[0]].shape[-1]), np.float32)
+        for number in numbers:
+            tile = _latent_box(self._tiling[number])
+            shared = tile.meet(wanted)
+            if shared:
+                out[shared.within(wanted).slices] = self._kept[number][shared.within(tile).slices]
+        return out
+
+
+def _latent_box(box: Box) -> Box:
+    """A box of pixels that begins at a multiple of 16, in latents, to the end of the last one of z."""
+    height, width = (-(-side // STRIDE) * STRIDE for side in (box.height, box.width))
+    return Box(*(side // LATENT_STRIDE for side in (box.top, box.left, height, width)))
+
+
+def _region_of(crop: tuple[int, int, int, int], picture: Box) -> Box:
+    x, y, width, height = crop
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > picture.width or y + height > picture.height:
+        raise UsageError(f"the crop {x},{y},{width},{height} is not inside the picture of {picture.width} x "
+                         f"{picture.height}: give x,y,width,height in pixels")
+    return Box(y, x, height, width)
+
+
+def _assembled(region: Box, pieces: Sequence[tuple[Box, np.ndarray]]) -> np.ndarray:
+    """uint8 (h, w, 3) of a region out of pieces of the picture."""
+    pixels = np.empty((region.height, region.width, 3), np.uint8)
+    for piece, shown in pieces:
+        pixels[piece.within(region).slices] = shown
+    return pixels
 
 
 @contextmanager
@@ -183,8 +319,10 @@ def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: conf
     """A codec of a frozen model."""
     start = bitstream.prefix(_arithmetic_of(runtime), model.preset.code, 0, weights_id)
     about = {**about, "script": script, "preset": model.preset.name, "weights_id": weights_id.hex(),
+             "num_strings": model.num_strings,
              "arithmetic": runtime.arithmetic, "precision": runtime.precision, "tf32": runtime.tf32}
-    return Codec(FileGraph(model, start), about, start)
+    side = memory.tile_side(model.preset.bytes_per_pixel)
+    return Codec(FileGraph(model, start, side), about, start)
 
 
 def apply(runtime: config.Runtime) -> None:

@@ -13,7 +13,7 @@ Gotchas:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from lic import tables
 from lic.tables import Tables
 
 NUM_SCALES, SCALE_MIN, SCALE_MAX = 64, 0.11, 256.0
+MAX_LOCATION = 2.0 ** 13   # up to here float32 holds quarters of the grid's steps exactly
 _LOG_STEP = (math.log(SCALE_MAX) - math.log(SCALE_MIN)) / (NUM_SCALES - 1)
 
 
@@ -36,15 +37,19 @@ class Arithmetic:
       dtype: type of hyper synthesis and context networks.
       grid: locations and refined parts are rounded to multiples of it; None leaves them.
       round_index: whether the scale index is rounded to an integer.
+      margin: how close to a tie, in steps, a value may lie that is rounded; an encoder shifts the grid where one is
+        closer.
     """
 
     name: str
     dtype: tf.DType
     grid: float | None
     round_index: bool
+    margin: float = 0.0
 
 
-PORTABLE = Arithmetic("portable", tf.float64, 2.0 ** -8, True)
+# The margin is a thousand times what float64 sums differ by between machines: res/doc/portability.md.
+PORTABLE = Arithmetic("portable", tf.float64, 2.0 ** -8, True, margin=2.0 ** -30)
 FLOAT32 = Arithmetic("float32", tf.float32, None, True)
 CONTINUOUS = Arithmetic("continuous", tf.float32, None, False)   # what training sees
 ARITHMETICS = {a.name: a for a in (PORTABLE, FLOAT32)}
@@ -116,20 +121,39 @@ class Coder:
     Args:
       entropy_model: of the parts.
       arithmetic: how location and index are settled.
+      phase: (b,) int32, how many quarters of a step the grid is shifted for each picture; None for none.
+    Attributes:
+      slack: of each rounding so far (b,), how close to a tie the closest value was, in steps, 0..0.5.
     """
 
-    def __init__(self, entropy_model: GaussianModel, arithmetic: Arithmetic):
+    def __init__(self, entropy_model: GaussianModel, arithmetic: Arithmetic, phase: tf.Tensor | None = None):
         self.entropy_model, self.arithmetic = entropy_model, arithmetic
+        self._shift = 0.0 if phase is None else tf.cast(phase[:, None, None, None], arithmetic.dtype) / 4
+        self.slack: list = []
 
     def snap(self, x: tf.Tensor) -> tf.Tensor:
         """x on the arithmetic's grid, as float32, in which such numbers are exact."""
         grid = self.arithmetic.grid
-        return tf.cast(tf.round(x / grid) * grid if grid else x, tf.float32)
+        if not grid:
+            return tf.cast(x, tf.float32)
+        return tf.cast((self._rounded(_bounded(x, MAX_LOCATION) / grid - self._shift) + self._shift) * grid, tf.float32)
 
     def settle(self, loc: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Location and scale index as they meet the entropy model, float32."""
-        index = tf.round(index) if self.arithmetic.round_index else index
+        if self.arithmetic.round_index:
+            index = self._rounded(_bounded(index, NUM_SCALES) - self._shift / 4)   # 3/16 at most: it costs no rate
         return self.snap(loc), tf.cast(index, tf.float32)
+
+    def _rounded(self, x: tf.Tensor) -> tf.Tensor:
+        rounded = tf.round(x)
+        if self.arithmetic.margin:
+            self.slack.append(0.5 - tf.reduce_max(tf.abs(x - rounded), tf.range(1, tf.rank(x))))
+        return rounded
+
+
+def _bounded(x: tf.Tensor, bound: float) -> tf.Tensor:
+    """Within +-bound, and 0 where it is no number: absurd symbols of a forged file may lead to both."""
+    return tf.clip_by_value(tf.where(tf.math.is_nan(x), tf.zeros_like(x), x), -bound, bound)
 
 
 class Estimator(Coder):
@@ -159,13 +183,14 @@ class Encoder(Coder):
       strings: a (b,) string tensor a part; symbols: the int32 symbols of each part, for the file's checksums.
     """
 
-    def __init__(self, entropy_model: GaussianModel, parts: Iterable[tf.Tensor], arithmetic: Arithmetic):
-        super().__init__(entropy_model, arithmetic)
+    def __init__(self, entropy_model: GaussianModel, parts: Iterable[tf.Tensor], arithmetic: Arithmetic,
+                 phase: tf.Tensor | None = None):
+        super().__init__(entropy_model, arithmetic, phase)
         self._parts, self.strings, self.symbols = iter(parts), [], []
 
     def __call__(self, loc, index):
         loc, index = self.settle(loc, index)
-        symbols = tf.round(next(self._parts) - loc)
+        symbols = bounded_symbols(next(self._parts) - loc)
         self.strings.append(self.entropy_model.compress(symbols, index))
         self.symbols.append(tf.cast(symbols, tf.int32))
         return symbols + loc
@@ -174,16 +199,25 @@ class Encoder(Coder):
 class Decoder(Coder):
     """Reads the parts back from their strings (a (b,) string tensor each).
 
+    Args:
+      approve: called with each part's number and symbols, returns the symbols; where they are wrong it fails, before
+        anything is made of them.
     Attributes:
       symbols: the int32 symbols of each part.
     """
 
-    def __init__(self, entropy_model: GaussianModel, strings: Iterable[tf.Tensor], arithmetic: Arithmetic):
-        super().__init__(entropy_model, arithmetic)
-        self.strings, self.symbols = iter(strings), []
+    def __init__(self, entropy_model: GaussianModel, strings: Iterable[tf.Tensor], arithmetic: Arithmetic,
+                 phase: tf.Tensor | None = None, approve: Callable = lambda k, symbols: symbols):
+        super().__init__(entropy_model, arithmetic, phase)
+        self.strings, self.symbols, self.approve = iter(strings), [], approve
 
     def __call__(self, loc, index):
         loc, index = self.settle(loc, index)
-        symbols = self.entropy_model.decompress(next(self.strings), index)
-        self.symbols.append(tf.cast(symbols, tf.int32))
-        return symbols + loc
+        symbols = tf.cast(self.entropy_model.decompress(next(self.strings), index), tf.int32)
+        self.symbols.append(self.approve(len(self.symbols), symbols))
+        return tf.cast(self.symbols[-1], tf.float32) + loc
+
+
+def bounded_symbols(x: tf.Tensor) -> tf.Tensor:
+    """x rounded, as float32 within what float32 and int32 hold exactly; no picture comes near."""
+    return _bounded(tf.round(x), 2.0 ** 24)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Callable
 
 import config
-from lic import bitstream, files, registry, resources
+from lic import bitstream, files, registry, resources, tiling
 from lic.errors import DataError, UsageError, UserError
 
 SUFFIX = ".tfci"
@@ -45,6 +45,8 @@ def train(script: str, a: argparse.Namespace) -> None:
 
 def compress(script: str, a: argparse.Namespace) -> int:
     """`compress`: pictures to files."""
+    if a.tile is not None:
+        tiling.check_side(a.tile)
     jobs = _jobs(a, SUFFIX, is_output=lambda name: name.lower().endswith(SUFFIX))
     folder = _model_folder(script, a.model_path)
     watch = Stopwatch()
@@ -59,13 +61,13 @@ def compress(script: str, a: argparse.Namespace) -> int:
         for note in picture.notes:
             print(f"{source}: {note}", file=sys.stderr)
         with watch("compress"):
-            data = coder.compress_pixels(picture.pixels)
+            data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"))
         with watch("write"):
             files.write_atomically(target, data)
         if a.verbose:
             with watch("decompress"):
-                restored = coder.decompress(data)
-            _print_figures(source, target, len(data), picture.pixels, restored, watch)
+                restored = coder.decompress(data, progress=_bar("decompressing"))
+            _print_figures(source, target, len(data), restored.shape[:2], picture.pixels, restored, watch)
 
     code = _for_each(script, jobs, one)
     if a.verbose:
@@ -89,17 +91,17 @@ def decompress(script: str, a: argparse.Namespace) -> int:
         with watch("read"):
             data = files.read_bytes(source)
             header, _ = bitstream.parse(data)
-            original = images.read(a.original).pixels if a.original else None
+            original = _original(a.original, a.crop) if a.original else None
         folder = given or _model_of(header)
         with watch("start"):
             if folder not in coders:
                 coders[folder] = _codec(folder, a.runtime)
         with watch("decompress"):
-            pixels = coders[folder].decompress(data)
+            pixels = coders[folder].decompress(data, a.crop, _bar("decompressing"))
         with watch("write"):
             images.write(target, pixels)
         if a.verbose or a.original:
-            _print_figures(source, target, len(data), original, pixels, watch)
+            _print_figures(source, target, len(data), (header.height, header.width), original, pixels, watch)
 
     return _for_each(script, jobs, one)
 
@@ -186,6 +188,16 @@ def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str
     return failed
 
 
+def _bar(what: str):
+    """A bar over the tiles of a picture that has several."""
+    from tqdm import tqdm
+
+    def bar(tiles):
+        return tqdm(tiles, desc=what, unit="tile", leave=False, disable=len(tiles) < 2 or not sys.stderr.isatty())
+
+    return bar
+
+
 def _make_folder_of(target: str) -> None:
     try:
         os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
@@ -235,23 +247,34 @@ def _model_of(header: bitstream.Header) -> str:
     return folder
 
 
-def _print_figures(source, target, size: int, original, pixels, watch: Stopwatch) -> None:
+def _original(path: str, crop: tuple[int, int, int, int] | None):
+    """The pixels of the picture to compare with, or a part of them."""
+    from lic import images
+    pixels = images.read(path).pixels
+    if crop:
+        x, y, width, height = crop
+        pixels = pixels[max(y, 0):y + height, max(x, 0):x + width]
+    return pixels
+
+
+def _print_figures(source, target, size: int, sides, original, pixels, watch: Stopwatch) -> None:
     from lic import metrics
     height, width = pixels.shape[:2]
-    print(f"{source} -> {target}: {width} x {height}")
+    part = "" if (height, width) == sides else f" of {sides[1]} x {sides[0]}"
+    print(f"{source} -> {target}: {width} x {height}{part}")
     if original is not None:
         similarity = metrics.ms_ssim(original, pixels)
         print(f"  MSE {metrics.mse(original, pixels):.4f}, PSNR {metrics.psnr(original, pixels):.3f} dB, MS-SSIM "
               + ("not defined below 161 pixels" if similarity is None
                  else f"{similarity:.5f} ({metrics.ms_ssim_db(similarity):.3f} dB)"))
-    print(f"  {size} bytes, {metrics.bits_per_pixel(size, height, width):.4f} bits per pixel of the file")
+    print(f"  {size} bytes, {metrics.bits_per_pixel(size, *sides):.4f} bits per pixel of the file")
     print(f"  {watch}")
 
 
 def _about_file(path: str) -> dict:
     data = files.read_bytes(path)
     try:
-        header, strings = bitstream.parse(data)
+        header, records = bitstream.parse(data)
     except DataError as error:
         raise DataError(_named(path, error)) from None
     known = config.by_code(header.model_code)
@@ -261,7 +284,8 @@ def _about_file(path: str) -> dict:
         "weights_id": header.weights_id.hex(), "bundled": bundled is not None,
         "arithmetic": header.arithmetic.name.lower(), "width": header.width, "height": header.height,
         "bytes": len(data), "bits_per_pixel": round(8 * len(data) / (header.width * header.height), 6),
-        "string_bytes": [len(s) for s in strings]}
+        "tiles": len(records), "tile": " x ".join(map(str, header.tile[::-1])) if header.tile else "none",
+        "string_bytes": [sum(map(len, strings)) for strings in zip(*(r.strings for r in records))]}
 
 
 def _about_model(folder: str, runtime: config.Runtime) -> dict:

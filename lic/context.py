@@ -36,6 +36,11 @@ class Context(Layer):
         """How many parts (and strings) there are."""
         return len(self.depths)
 
+    @property
+    def part_names(self) -> list[str]:
+        """What the parts are, for whoever reads an error."""
+        return [f"slice {k}" for k in range(len(self.depths))]
+
     def index(self, sigma: tf.Tensor) -> tf.Tensor:
         """The networks' sigma as a fractional scale index."""
         return coders.index_of_scale(sigma) if self.sigma == "scale" else sigma
@@ -71,11 +76,16 @@ class ChannelContext(Context):
             support = [tf.cast(part, dtype) for part in y_hat[:self.max_support_slices]]
             mean, sigma, seen = network(hyper, support)
             part = coder(mean, self.index(sigma))                            # (b, h, w, depth)
-            if self.refine:
-                wide = tf.cast(part, dtype)
-                part = coder.snap(wide + 0.5 * tf.tanh(self.refine[k](tf.concat([seen, wide], -1))))
-            y_hat.append(part)
+            y_hat.append(self._refined(self.refine[k], k, seen, part, coder) if self.refine else part)
         return tf.concat(y_hat, -1)
+
+    def _refined(self, network, k, seen, part, coder):
+        """Part plus its latent residual; settled where later slices see it, else for synthesis alone, in float32."""
+        is_seen = k < min(self.max_support_slices or len(self.depths), len(self.depths) - 1)
+        dtype = seen.dtype if is_seen else tf.float32
+        part = tf.cast(part, dtype)
+        refined = part + 0.5 * tf.tanh(network(tf.concat([tf.cast(seen, dtype), part], -1)))
+        return coder.snap(refined) if is_seen else refined
 
 
 class SpaceChannelContext(Context):
@@ -104,6 +114,10 @@ class SpaceChannelContext(Context):
     @property
     def num_parts(self):
         return 2 * len(self.depths)
+
+    @property
+    def part_names(self):
+        return [f"{colour} of slice {k}" for k in range(len(self.depths)) for colour in ("anchors", "rest")]
 
     def _split(self, x):
         """(anchors, rest), each (b, h, w/2, c)."""

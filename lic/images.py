@@ -30,6 +30,7 @@ from lic.errors import DataError, UsageError
 from lic.files import PathLike, read_bytes, shown, write_atomically
 
 MAX_PIXELS = 300_000_000  # some 3 GB of memory while it is read
+TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels are larger than this codec decodes at once"
 
 # Only formats that know themselves by their first bytes, and that no external program has to open (as EPS).
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "QOI")

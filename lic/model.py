@@ -11,6 +11,7 @@ Gotchas:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -21,7 +22,8 @@ from lic import coders, tables
 from lic.coders import CONTINUOUS, PORTABLE, Arithmetic, Decoder, Encoder, Estimator, FactorisedModel, GaussianModel
 from lic.tables import Tables
 
-STRIDE = 64
+STRIDE = 64          # pixels of the picture for each of z
+LATENT_STRIDE = 16   # and for each of y
 
 
 class Estimate(NamedTuple):
@@ -34,10 +36,14 @@ class Estimate(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Strings and symbols in the order z, parts of y: (b,) string tensors and int32 tensors."""
+    """Strings and symbols in the order z, parts of y: (b,) string tensors and int32 tensors.
+
+    `slack` (b,) is how close to a tie the closest rounding was, in steps of its grid.
+    """
 
     strings: list
     symbols: list
+    slack: tf.Tensor
 
 
 def pad(x: tf.Tensor, multiple: int = STRIDE) -> tf.Tensor:
@@ -47,6 +53,14 @@ def pad(x: tf.Tensor, multiple: int = STRIDE) -> tf.Tensor:
         padded = size + -size % multiple
         x = tf.gather(x, tf.minimum(tf.range(padded), size - 1), axis=axis)
     return x
+
+
+def _cut(y: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+    """The latents of a box of pixels, rounded up to whole ones of z."""
+    top, left, height, width = tf.unstack(box)
+    bottom, right = top + -(-height // STRIDE) * STRIDE, left + -(-width // STRIDE) * STRIDE
+    top, left, bottom, right = (side // LATENT_STRIDE for side in (top, left, bottom, right))
+    return y[:, top:bottom, left:right]
 
 
 class LatentCodec(tf.keras.Model):
@@ -141,25 +155,47 @@ class LatentCodec(tf.keras.Model):
         self.coding_models = (GaussianModel(y or coders.gaussian_tables()),
                               FactorisedModel(self.prior, z or tables.factorised(self.prior)))
 
-    def encode(self, x: tf.Tensor) -> Encoded:
-        """Pictures (b, h, w, 3) -> strings and symbols."""
+    @property
+    def string_names(self) -> list[str]:
+        """What the strings hold."""
+        return ["z", *self.context.part_names]
+
+    def encode(self, x: tf.Tensor, box: tf.Tensor | None = None, phase: tf.Tensor | None = None) -> Encoded:
+        """Pictures (b, h, w, 3) -> strings and symbols.
+
+        Args:
+          box: int32 (4,), top, left, height and width of what is coded, in pixels; top and left multiples of 64. What
+            lies around it is seen by the analysis. None for all.
+          phase: (b,) int32, see `lic.coders.Coder`.
+        """
         y = self.analyse(pad(x))
-        symbols = tf.round(self.h_a(y) - self.z_median)
-        coder = Encoder(self.em_y, self.context.parts(y), self.arithmetic)
+        y = y if box is None else _cut(y, box)
+        symbols = coders.bounded_symbols(self.h_a(y) - self.z_median)
+        coder = Encoder(self.em_y, self.context.parts(y), self.arithmetic, phase)
         self.context.code(self.hyper(symbols + self.z_median, self.arithmetic), coder)
-        return Encoded([self.em_z.compress(symbols), *coder.strings], [tf.cast(symbols, tf.int32), *coder.symbols])
+        slack = tf.reduce_min(coder.slack, 0) if coder.slack else tf.fill(tf.shape(x)[:1], tf.constant(0.5, tf.float64))
+        return Encoded([self.em_z.compress(symbols), *coder.strings], [tf.cast(symbols, tf.int32), *coder.symbols],
+                       slack)
 
-    def decode_latent(self, strings, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, list]:
-        """Strings of pictures of one size -> y_hat and the symbols (z first)."""
+    def decode_latent(self, strings, height: tf.Tensor, width: tf.Tensor, phase: tf.Tensor | None = None,
+                      approve: Callable = lambda k, symbols: symbols) -> tuple[tf.Tensor, list]:
+        """Strings of pictures of one size -> y_hat and the symbols (z first).
+
+        Args:
+          approve: called with the number of each string and its symbols, returns the symbols; fails where they are
+            wrong, and nothing is made of them then.
+        """
         shape = (-(-height // STRIDE), -(-width // STRIDE))
-        symbols = self.em_z.decompress(strings[0], shape)
-        coder = Decoder(self.em_y, strings[1:], self.arithmetic)
-        y_hat = self.context.code(self.hyper(symbols + self.z_median, self.arithmetic), coder)
-        return y_hat, [tf.cast(symbols, tf.int32), *coder.symbols]
+        symbols = approve(0, tf.cast(self.em_z.decompress(strings[0], shape), tf.int32))
+        coder = Decoder(self.em_y, strings[1:], self.arithmetic, phase, lambda k, symbols: approve(k + 1, symbols))
+        z_hat = tf.cast(symbols, tf.float32) + self.z_median
+        y_hat = self.context.code(self.hyper(z_hat, self.arithmetic), coder)
+        return y_hat, [symbols, *coder.symbols]
 
-    def reconstruct(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-        """y_hat -> pictures, uint8 (b, h, w, 3)."""
-        x_hat = self.synthesise(y_hat)[:, :height, :width]
+    def reconstruct(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, top: tf.Tensor | int = 0,
+                    left: tf.Tensor | int = 0) -> tf.Tensor:
+        """y_hat -> pictures, uint8 (b, height, width, 3); what is above `top` and left of `left` is cut off, too."""
+        x_hat = self.synthesise(y_hat)[:, top:top + height, left:left + width]
         return tf.cast(tf.round(tf.clip_by_value(x_hat, 0, 255)), tf.uint8)
 
     # Training ---------------------------------------------------------------------------------------------------

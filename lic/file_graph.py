@@ -1,0 +1,185 @@
+"""The traced functions of a frozen model: a tile to strings, strings to latents, latents to pixels.
+
+`lic.codec` goes from tile to tile with the first three; the last two hold that loop in the graph, for exported models.
+The same pixels give the same bytes either way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lic import bitstream, graph_bitstream, images, tiling, weights
+from lic.model import LATENT_STRIDE, STRIDE, LatentCodec
+
+DIFFERENT = "are not those that were encoded: this machine computes otherwise"
+
+
+class Coded(NamedTuple):
+    """What `encode` makes of a batch of b pictures with n strings each.
+
+    strings (b, n); check bytes (b, n) int32 and CRC-32 (b,) int64 of the symbols; how close to a tie the closest
+    rounding was (b,), in steps.
+    """
+
+    strings: tf.Tensor
+    checks: tf.Tensor
+    crc: tf.Tensor
+    slack: tf.Tensor
+
+
+class FileGraph(tf.Module):
+    """Traced functions, and nothing of Keras around them.
+
+    Args:
+      model: a frozen model.
+      start: the first twelve bytes of its files (`bitstream.prefix`).
+      side: pictures beyond it, in pixels, are cut into tiles by `compress_pixels`.
+    """
+
+    def __init__(self, model: LatentCodec, start: bytes, side: int):
+        super().__init__()
+        # The functions below hold the model in their closures; saving needs the variables, and only them, here.
+        self.kept = [*weights.named_variables(model).values(), *model.em_y.variables, *model.em_z.variables]
+        n, depth = model.num_strings, model.preset.latent_depth
+
+        def traced(function, *signature):
+            return tf.function(function, input_signature=signature, autograph=False)
+
+        number, numbers = tf.TensorSpec((), tf.int32), tf.TensorSpec((None,), tf.int32)
+        box, one_picture = tf.TensorSpec((4,), tf.int32), tf.TensorSpec((None, None, 3), tf.uint8)
+        self.encode = traced(
+            lambda pixels, box, phase: _encode(model, pixels, box, phase),
+            tf.TensorSpec((None, None, None, 3), tf.uint8), box, numbers)
+        self.decode = traced(
+            lambda *arguments: _decode(model, *arguments),
+            tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32), tf.TensorSpec((None,), tf.int64),
+            numbers, number, number)
+        self.synthesise = traced(
+            lambda y_hat, box: model.reconstruct(y_hat, box[2], box[3], box[0], box[1]),
+            tf.TensorSpec((None, None, None, depth), tf.float32), box)
+        self.compress_pixels = traced(
+            lambda pixels: _compress(self, start, side, n, model.arithmetic.margin, pixels), one_picture)
+        self.decompress_pixels = traced(
+            lambda data: _decompress(self, start, n, data), tf.TensorSpec((), tf.string))
+
+
+def _encode(model: LatentCodec, pixels, box, phase) -> Coded:
+    """Windows (b, h, w, 3) -> what `box` holds of each, coded."""
+    encoded = model.encode(tf.cast(pixels, tf.float32), box, phase)
+    strings = tf.ensure_shape(tf.stack(encoded.strings, 1), (None, model.num_strings))
+    checks = tf.stack([_of_each(graph_bitstream.symbol_check, s, tf.int32) for s in encoded.symbols], 1)
+    return Coded(strings, checks, _crc_of(encoded.symbols), encoded.slack)
+
+
+def _decode(model: LatentCodec, strings, checks, crc, phase, height, width) -> tf.Tensor:
+    """Strings (b, n) of tiles of one size -> y_hat (b, h, w, M); fails at the first string that is wrong."""
+    names = model.string_names
+
+    def approve(k, symbols):
+        found = _of_each(graph_bitstream.symbol_check, symbols, tf.int32)
+        return _if_true(tf.reduce_all(found == checks[:, k]), f"the symbols of {names[k]} (string {k}) {DIFFERENT}",
+                        symbols)
+
+    y_hat, symbols = model.decode_latent(tf.unstack(strings, axis=1), height, width, phase, approve)
+    return _if_true(tf.reduce_all(_crc_of(symbols) == crc), f"the symbols {DIFFERENT}", y_hat)
+
+
+def _crc_of(symbols: list) -> tf.Tensor:
+    """int32 symbols of each string, (b, ...) each -> CRC-32 of all symbols of each picture, (b,) int64."""
+    flat = [tf.reshape(s, (tf.shape(s)[0], tf.reduce_prod(tf.shape(s)[1:]))) for s in symbols]
+    return _of_each(graph_bitstream.symbols_crc, tf.concat(flat, 1), tf.int64)
+
+
+def _of_each(function, x, dtype) -> tf.Tensor:
+    """A scalar of each picture of a batch."""
+    return tf.map_fn(function, x, fn_output_signature=tf.TensorSpec((), dtype))
+
+
+def _if_true(condition, message: str, x: tf.Tensor) -> tf.Tensor:
+    """x, or an error with this message; what is made of x waits for it."""
+    # The raw operation, because its message is the same in eager execution and in graphs.
+    with tf.control_dependencies([tf.raw_ops.Assert(condition=condition, data=[message])]):
+        return tf.identity(x)
+
+
+# The loop over tiles, in the graph ---------------------------------------------------------------------------------
+
+def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margin: float, pixels) -> tf.Tensor:
+    """uint8 (h, w, 3) -> the bytes of a file."""
+    size = tf.shape(pixels)[:2]
+    tile = tf.stack(tiling.tile_of(size[0], size[1], side))
+    rows_and_columns = -(-size // tile)
+
+    def record(number):
+        box, window = _box_and_window(number, size, tile, rows_and_columns[1])
+        seen = pixels[window[0]:window[0] + window[2], window[1]:window[1] + window[3]][None]
+        within = tf.concat([box[:2] - window[:2], box[2:]], 0)
+        phase, coded = tf.constant([0]), graph.encode(seen, within, [0])
+        phase, coded = tf.while_loop(
+            lambda phase, coded: (coded.slack[0] < margin) & (phase[0] < bitstream.PHASES - 1),
+            lambda phase, coded: (phase + 1, Coded(*graph.encode(seen, within, phase + 1))), (phase, Coded(*coded)),
+            parallel_iterations=1)
+        return graph_bitstream.pack_record(
+            phase[0], tf.ensure_shape(coded.checks[0], (num_strings,)),
+            tf.ensure_shape(coded.strings[0], (num_strings,)), coded.crc[0])
+
+    records = _for_each_tile(record, tf.reduce_prod(rows_and_columns), tf.string)
+    return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, records)
+
+
+def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Tensor:
+    """The bytes of a file -> uint8 (h, w, 3)."""
+    file = graph_bitstream.unpack(data, start, num_strings)
+    size, tile = tf.stack([file.height, file.width]), file.tile
+    size = _if_true(tf.reduce_prod(tf.cast(size, tf.int64)) <= images.MAX_PIXELS, images.TOO_LARGE, size)
+    grid = -(-size // tile)
+    latents = _mosaic(lambda number: _latents_of(graph, num_strings, number, file.records, size, tile, grid[1]),
+                      grid, tile // LATENT_STRIDE, tf.float32)
+    latents = _cut(latents, tf.zeros_like(size), -(-size // STRIDE) * (STRIDE // LATENT_STRIDE))
+
+    def shown(number):
+        box, window = _box_and_window(number, size, tile, grid[1])
+        end = -(-(window[:2] + window[2:]) // STRIDE) * (STRIDE // LATENT_STRIDE)
+        y_hat = _cut(latents, window[:2] // LATENT_STRIDE, end)
+        return graph.synthesise(y_hat[None], tf.concat([box[:2] - window[:2], box[2:]], 0))[0]
+
+    return _cut(_mosaic(shown, grid, tile, tf.uint8), tf.zeros_like(size), size)
+
+
+def _latents_of(graph: FileGraph, num_strings: int, number, records, size, tile, columns) -> tf.Tensor:
+    box, _ = _box_and_window(number, size, tile, columns)
+    phase, checks, strings, crc = graph_bitstream.unpack_record(records[number], num_strings)
+    return graph.decode(strings[None], checks[None], crc[None], phase[None], box[2], box[3])[0]
+
+
+def _box_and_window(number, size, tile, columns) -> tuple[tf.Tensor, tf.Tensor]:
+    """`tiling.Tiling.__getitem__` and `.window` on tensors: top, left, height, width, int32 (4,) each."""
+    first = tf.stack([number // columns, number % columns]) * tile
+    end = tf.minimum(first + tile, size)
+    begin = tf.maximum(first - tiling.MARGIN, 0) // tiling.ALIGN * tiling.ALIGN
+    stop = tf.minimum(-(-(end + tiling.MARGIN) // tiling.ALIGN) * tiling.ALIGN, size)
+    return tf.concat([first, end - first], 0), tf.concat([begin, stop - begin], 0)
+
+
+def _for_each_tile(function, count, dtype) -> tf.Tensor:
+    """One tile after another, which bounds the memory."""
+    return tf.map_fn(function, tf.range(count), fn_output_signature=dtype, parallel_iterations=1)
+
+
+def _mosaic(piece_of, grid, side, dtype) -> tf.Tensor:
+    """Pieces (h, w, c) of each tile, of `side` but for the last ones of a row or column -> one map."""
+    def padded(number):
+        piece = piece_of(number)
+        missing = side - tf.shape(piece)[:2]
+        return tf.pad(piece, [[0, missing[0]], [0, missing[1]], [0, 0]])
+
+    pieces = _for_each_tile(padded, tf.reduce_prod(grid), dtype)
+    depth = tf.shape(pieces)[-1]
+    pieces = tf.reshape(pieces, tf.stack([grid[0], grid[1], side[0], side[1], depth]))
+    return tf.reshape(tf.transpose(pieces, (0, 2, 1, 3, 4)), tf.stack([*tf.unstack(grid * side), depth]))
+
+
+def _cut(x: tf.Tensor, begin, end) -> tf.Tensor:
+    return x[begin[0]:end[0], begin[1]:end[1]]
