@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 
@@ -48,6 +49,7 @@ NO_STRINGS = "the file is damaged: it holds no strings"
 BAD_RECORD = "the file is damaged: the strings of a tile do not fill the space set aside for them"
 BAD_PHASE = f"the file is damaged: the phase of a grid is not within 0..{PHASES - 1}"
 BAD_CHUNKS = "the file is damaged: its metadata chunks do not fill the space set aside for them"
+MISPLACED = "this is not the tile that was encoded here: the file was forged or put together from others"
 DAMAGED = "the file is damaged: its checksum does not match its contents"
 
 _FOREIGNERS = (  # (offset, signature, name)
@@ -86,13 +88,13 @@ class Record:
       phase: 0..3, how many quarters of a step the grid of the locations is shifted.
       checks: a check byte for each string, see "The symbol checks" in format.md.
       strings: the range-coded strings.
-      crc: CRC-32 of the symbols of all strings.
+      seal: what binds its symbols to its place, see `seal`.
     """
 
     phase: int
     checks: tuple[int, ...]
     strings: tuple[bytes, ...]
-    crc: int
+    seal: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +139,18 @@ def num_tiles(width: int, height: int, tile: tuple[int, int] | None) -> int:
     return -(-height // tile[0]) * -(-width // tile[1]) if tile else 1
 
 
+def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, before: int, crc: int) -> int:
+    """The CRC-32 that shows that a tile was decoded right, and stands where it was put.
+
+    Args:
+      width, height, tile: of the picture, as in `Header`.
+      number: of the tile, from 0.
+      before: the seal of the tile before it, 0 for the first.
+      crc: CRC-32 of the tile's symbols.
+    """
+    return zlib.crc32(struct.pack("<7I", width, height, *(tile or (0, 0)), number, before, crc))
+
+
 def build(start: bytes, width: int, height: int, records: Sequence[Record], tile: tuple[int, int] | None = None,
           chunks: Sequence[Chunk] = ()) -> bytes:
     """Writes a file.
@@ -173,7 +187,7 @@ def pack_record(record: Record) -> bytes:
     assert 0 <= record.phase < PHASES and len(record.checks) == len(record.strings) and 1 <= len(record.strings) <= 255
     return b"".join([
         bytes([record.phase]), bytes(record.checks), *(_varint(len(string)) for string in record.strings[:-1]),
-        *record.strings, record.crc.to_bytes(CRC_BYTES, "little")])
+        *record.strings, record.seal.to_bytes(CRC_BYTES, "little")])
 
 
 def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:

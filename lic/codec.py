@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -76,8 +76,9 @@ class Codec:
         self._check_sides(pixels)
         height, width = pixels.shape[:2]
         tiling = Tiling(height, width, self._tile_of(height, width, tile))
-        records = [self._record(pixels, tiling, box) for box in progress(tiling)]
-        data = self._file(pixels, records, tiling.tile if len(tiling) > 1 else None)
+        windows = ((tiling.window(box), box) for box in progress(tiling))
+        coded = [self._encode(pixels[window.slices][None], box.within(window))[0] for window, box in windows]
+        data = self._file(height, width, coded, tiling.tile if len(tiling) > 1 else None)
         if verify:
             self.verify(data)
         return data
@@ -86,8 +87,9 @@ class Codec:
         """Pictures of one size, uint8 (h, w, 3), coded side by side in one piece each -> the bytes of their files."""
         for pixels in pictures:
             self._check_sides(pixels)
-        records = self._encode(np.stack(pictures), Box(0, 0, pictures[0].shape[0], pictures[0].shape[1]))
-        return [self._file(pixels, [record], None) for pixels, record in zip(pictures, records)]
+        height, width = pictures[0].shape[:2]
+        return [self._file(height, width, [coded], None)
+                for coded in self._encode(np.stack(pictures), Box(0, 0, height, width))]
 
     def _check_sides(self, pixels: np.ndarray) -> None:
         if max(pixels.shape[:2]) > bitstream.MAX_SIDE:
@@ -95,16 +97,12 @@ class Codec:
 
     def _tile_of(self, height: int, width: int, side: int | None) -> tuple[int, int] | None:
         if side is None:
-            side = memory.tile_side(self._preset.bytes_per_pixel)
+            side = memory.tile_side(self._preset.bytes_per_pixel, memory.budget())
         check_side(side)
         return tile_of(height, width, side) if 0 < side < max(height, width) else None
 
-    def _record(self, pixels: np.ndarray, tiling: Tiling, box: Box) -> Record:
-        window = tiling.window(box)
-        return self._encode(pixels[window.slices][None], box.within(window))[0]
-
-    def _encode(self, windows: np.ndarray, box: Box) -> list[Record]:
-        """Windows (b, h, w, 3) -> the records of what `box` holds of each, on a grid that no value is in doubt on."""
+    def _encode(self, windows: np.ndarray, box: Box) -> list[_Coded]:
+        """Windows (b, h, w, 3) -> what `box` holds of each, coded on a grid that no value is in doubt on."""
         self._demand(windows[..., 0].size)
         margin = ARITHMETICS[self.about["arithmetic"]].margin
         phase = np.zeros(len(windows), np.int32)
@@ -115,11 +113,15 @@ class Codec:
             if not doubtful.any():
                 break
             phase = phase + doubtful
-        return [Record(int(phase[i]), tuple(map(int, checks[i])), tuple(strings[i]), int(crc[i]))
-                for i in range(len(windows))]
+        return [_Coded(int(p), tuple(map(int, c)), tuple(s), int(k)) for p, c, s, k in zip(phase, checks, strings, crc)]
 
-    def _file(self, pixels: np.ndarray, records: Sequence[Record], tile: tuple[int, int] | None) -> bytes:
-        return bitstream.build(self._start, pixels.shape[1], pixels.shape[0], records, tile)
+    def _file(self, height: int, width: int, tiles: Sequence[_Coded], tile: tuple[int, int] | None) -> bytes:
+        records: list[Record] = []
+        for number, coded in enumerate(tiles):
+            before = records[-1].seal if records else 0
+            seal = bitstream.seal(width, height, tile, number, before, coded.crc)
+            records.append(Record(coded.phase, coded.checks, coded.strings, seal))
+        return bitstream.build(self._start, width, height, records, tile)
 
     # Files to pictures ---------------------------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class Codec:
         region = _region_of(crop, tiling.picture) if crop else tiling.picture
         if region.height * region.width > images.MAX_PIXELS:
             raise DataError(f"{images.TOO_LARGE}: give --crop")
-        latents = _Latents(tiling, lambda number: self._tile(tiling, records, number))
+        latents = _Latents(tiling, lambda number: self._tile(header, records, number))
         pieces = []
         for number in progress(tiling.touching(region)):
             piece = tiling[number].meet(region)
@@ -158,7 +160,10 @@ class Codec:
         if len(sizes) > 1 or any(tile for *_, tile in sizes):
             raise UsageError("a batch takes files of pictures of one size, in one piece")
         box = Box(0, 0, parsed[0][0].height, parsed[0][0].width)
-        return list(self._show(self._decode([record for _, (record,) in parsed], box), box))
+        y_hat, crcs = self._decode([record for _, (record,) in parsed], box)
+        for (header, records), crc in zip(parsed, crcs):
+            _check_seal(header, records, 0, crc)
+        return list(self._show(y_hat, box))
 
     def verify(self, data: bytes) -> None:
         """Decodes the symbols of a file, which fails where they are not those that were encoded.
@@ -167,9 +172,8 @@ class Codec:
           DataError: the file is damaged, or this machine computes otherwise than the one that made it.
         """
         header, records = self._parse(data)
-        tiling = Tiling(header.height, header.width, header.tile)
-        for number in range(len(tiling)):
-            self._tile(tiling, records, number)
+        for number in range(len(records)):
+            self._tile(header, records, number)
 
     def _parse(self, data: bytes) -> tuple[Header, tuple[Record, ...]]:
         header, records = bitstream.parse(data)
@@ -179,21 +183,23 @@ class Codec:
                             f"{self.about['num_strings']}")
         return header, records
 
-    def _tile(self, tiling: Tiling, records: Sequence[Record], number: int) -> np.ndarray:
+    def _tile(self, header: Header, records: Sequence[Record], number: int) -> np.ndarray:
         """y_hat (h/16, w/16, M) of a tile."""
+        box = Tiling(header.height, header.width, header.tile)[number]
         try:
-            return self._decode([records[number]], tiling[number])[0]
+            y_hat, (crc,) = self._decode([records[number]], box)
+            _check_seal(header, records, number, crc)
         except DataError as error:
-            raise DataError(f"tile {number + 1} of {len(tiling)}: {error}" if len(tiling) > 1 else error) from None
+            raise DataError(f"tile {number + 1} of {len(records)}: {error}" if header.tile else error) from None
+        return y_hat[0]
 
-    def _decode(self, records: Sequence[Record], box: Box) -> np.ndarray:
-        """Records of tiles of one size -> y_hat (b, h/16, w/16, M)."""
+    def _decode(self, records: Sequence[Record], box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Records of tiles of one size -> y_hat (b, h/16, w/16, M) and the CRC-32 of the symbols of each, (b,)."""
         self._demand(len(records) * box.height * box.width)
         strings = tf.constant([r.strings for r in records], tf.string)
         checks, phase = (np.array(rows, np.int32) for rows in ([r.checks for r in records], [r.phase for r in records]))
-        crc = np.array([r.crc for r in records], np.int64)
-        return self._run(self.graph.decode, strings, checks, crc, phase, np.int32(box.height), np.int32(box.width)
-                         ).numpy()
+        y_hat, crc = self._run(self.graph.decode, strings, checks, phase, np.int32(box.height), np.int32(box.width))
+        return y_hat.numpy(), crc.numpy()
 
     def _show(self, y_hat: np.ndarray, box: Box) -> np.ndarray:
         """y_hat of windows (b, h/16, w/16, M) -> what `box` shows of each, uint8 (b, h, w, 3)."""
@@ -223,6 +229,21 @@ class Codec:
             raise DataError("the picture does not fit into memory") from None
         except tf.errors.InvalidArgumentError as error:
             raise DataError(_first_line(error)) from None
+
+
+class _Coded(NamedTuple):
+    """A tile before it has its place in a file: a `Record`, with the CRC-32 of its symbols instead of its seal."""
+
+    phase: int
+    checks: tuple[int, ...]
+    strings: tuple[bytes, ...]
+    crc: int
+
+
+def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int) -> None:
+    before = records[number - 1].seal if number else 0
+    if bitstream.seal(header.width, header.height, header.tile, number, before, int(crc)) != records[number].seal:
+        raise DataError(bitstream.MISPLACED)
 
 
 class _Latents:
@@ -321,7 +342,7 @@ def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: conf
     about = {**about, "script": script, "preset": model.preset.name, "weights_id": weights_id.hex(),
              "num_strings": model.num_strings,
              "arithmetic": runtime.arithmetic, "precision": runtime.precision, "tf32": runtime.tf32}
-    side = memory.tile_side(model.preset.bytes_per_pixel)
+    side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
     return Codec(FileGraph(model, start, side), about, start)
 
 

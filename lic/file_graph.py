@@ -13,8 +13,6 @@ import tensorflow as tf
 from lic import bitstream, graph_bitstream, images, tiling, weights
 from lic.model import LATENT_STRIDE, STRIDE, LatentCodec
 
-DIFFERENT = "are not those that were encoded: this machine computes otherwise"
-
 
 class Coded(NamedTuple):
     """What `encode` makes of a batch of b pictures with n strings each.
@@ -54,8 +52,7 @@ class FileGraph(tf.Module):
             tf.TensorSpec((None, None, None, 3), tf.uint8), box, numbers)
         self.decode = traced(
             lambda *arguments: _decode(model, *arguments),
-            tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32), tf.TensorSpec((None,), tf.int64),
-            numbers, number, number)
+            tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32), numbers, number, number)
         self.synthesise = traced(
             lambda y_hat, box: model.reconstruct(y_hat, box[2], box[3], box[0], box[1]),
             tf.TensorSpec((None, None, None, depth), tf.float32), box)
@@ -73,17 +70,18 @@ def _encode(model: LatentCodec, pixels, box, phase) -> Coded:
     return Coded(strings, checks, _crc_of(encoded.symbols), encoded.slack)
 
 
-def _decode(model: LatentCodec, strings, checks, crc, phase, height, width) -> tf.Tensor:
-    """Strings (b, n) of tiles of one size -> y_hat (b, h, w, M); fails at the first string that is wrong."""
-    names = model.string_names
+def _decode(model: LatentCodec, strings, checks, phase, height, width) -> tuple[tf.Tensor, tf.Tensor]:
+    """Strings (b, n) of tiles of one size -> y_hat (b, h, w, M) and the CRC-32 of all symbols of each, (b,) int64.
 
+    Fails at the first string whose symbols do not fit their check byte.
+    """
     def approve(k, symbols):
         found = _of_each(graph_bitstream.symbol_check, symbols, tf.int32)
-        return _if_true(tf.reduce_all(found == checks[:, k]), f"the symbols of {names[k]} (string {k}) {DIFFERENT}",
-                        symbols)
+        return _if_true(tf.reduce_all(found == checks[:, k]), f"the symbols of {model.string_names[k]} (string {k}) "
+                        "are not those that were encoded: this machine computes otherwise", symbols)
 
     y_hat, symbols = model.decode_latent(tf.unstack(strings, axis=1), height, width, phase, approve)
-    return _if_true(tf.reduce_all(_crc_of(symbols) == crc), f"the symbols {DIFFERENT}", y_hat)
+    return y_hat, _crc_of(symbols)
 
 
 def _crc_of(symbols: list) -> tf.Tensor:
@@ -121,12 +119,11 @@ def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margi
             lambda phase, coded: (coded.slack[0] < margin) & (phase[0] < bitstream.PHASES - 1),
             lambda phase, coded: (phase + 1, Coded(*graph.encode(seen, within, phase + 1))), (phase, Coded(*coded)),
             parallel_iterations=1)
-        return graph_bitstream.pack_record(
-            phase[0], tf.ensure_shape(coded.checks[0], (num_strings,)),
-            tf.ensure_shape(coded.strings[0], (num_strings,)), coded.crc[0])
+        checks, strings = (tf.ensure_shape(each[0], (num_strings,)) for each in (coded.checks, coded.strings))
+        return graph_bitstream.pack_record(phase[0], checks, strings), coded.crc[0]
 
-    records = _for_each_tile(record, tf.reduce_prod(rows_and_columns), tf.string)
-    return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, records)
+    records, crcs = _for_each_tile(record, tf.reduce_prod(rows_and_columns), (tf.string, tf.int64))
+    return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, records, crcs)
 
 
 def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Tensor:
@@ -135,7 +132,7 @@ def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Te
     size, tile = tf.stack([file.height, file.width]), file.tile
     size = _if_true(tf.reduce_prod(tf.cast(size, tf.int64)) <= images.MAX_PIXELS, images.TOO_LARGE, size)
     grid = -(-size // tile)
-    latents = _mosaic(lambda number: _latents_of(graph, num_strings, number, file.records, size, tile, grid[1]),
+    latents = _mosaic(lambda number: _latents_of(graph, num_strings, number, file, size, grid),
                       grid, tile // LATENT_STRIDE, tf.float32)
     latents = _cut(latents, tf.zeros_like(size), -(-size // STRIDE) * (STRIDE // LATENT_STRIDE))
 
@@ -148,10 +145,15 @@ def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Te
     return _cut(_mosaic(shown, grid, tile, tf.uint8), tf.zeros_like(size), size)
 
 
-def _latents_of(graph: FileGraph, num_strings: int, number, records, size, tile, columns) -> tf.Tensor:
-    box, _ = _box_and_window(number, size, tile, columns)
-    phase, checks, strings, crc = graph_bitstream.unpack_record(records[number], num_strings)
-    return graph.decode(strings[None], checks[None], crc[None], phase[None], box[2], box[3])[0]
+def _latents_of(graph: FileGraph, num_strings: int, number, file: graph_bitstream.Unpacked, size, grid) -> tf.Tensor:
+    """y_hat (h/16, w/16, M) of a tile."""
+    box, _ = _box_and_window(number, size, file.tile, grid[1])
+    phase, checks, strings, sealed = graph_bitstream.unpack_record(file.records[number], num_strings)
+    *_, before = graph_bitstream.unpack_record(file.records[tf.maximum(number - 1, 0)], num_strings)
+    y_hat, crc = graph.decode(strings[None], checks[None], phase[None], box[2], box[3])
+    expected = graph_bitstream.seal(size[::-1], file.tile, tf.reduce_prod(grid), number,
+                                    tf.where(number > 0, before, 0), crc[0])
+    return _if_true(expected == sealed, bitstream.MISPLACED, y_hat[0])
 
 
 def _box_and_window(number, size, tile, columns) -> tuple[tf.Tensor, tf.Tensor]:

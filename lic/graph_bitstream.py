@@ -46,14 +46,13 @@ def _on_cpu(function: _F) -> _F:
 
 
 @_on_cpu
-def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, crc: tf.Tensor) -> tf.Tensor:
-    """The bytes of a tile's record, those of `bitstream.pack_record`.
+def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor) -> tf.Tensor:
+    """The bytes of a tile's record, those of `bitstream.pack_record` but for the seal.
 
     Args:
       phase: int32 scalar, 0..3.
       checks: int32 (n,), the check byte of each string.
       strings: string (n,), n static, 1..255.
-      crc: int64 scalar, the CRC-32 of the tile's symbols.
     Returns:
       String scalar.
     Raises:
@@ -69,12 +68,12 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, crc: tf
         (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a string has at most {bitstream.MAX_LENGTH} bytes")])
     with tf.control_dependencies([guard]):
         start = _bytes(tf.concat([tf.reshape(phase, [1]), checks], 0))
-        return tf.strings.join([start, _varints(lengths[:-1]), tf.strings.reduce_join(strings), _crc_bytes(crc)])
+        return tf.strings.join([start, _varints(lengths[:-1]), tf.strings.reduce_join(strings)])
 
 
 @_on_cpu
 def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, num_strings: int,
-         records: tf.Tensor) -> tf.Tensor:
+         records: tf.Tensor, crcs: tf.Tensor) -> tf.Tensor:
     """Writes a file; the bytes are those of `bitstream.build`.
 
     Args:
@@ -83,25 +82,46 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
       tile: int32 (2,), height and width of a tile in pixels, multiples of 64. It does not stand in the file where there
         is one record.
       num_strings: strings a tile.
-      records: string (t,), of each tile, row by row.
+      records: string (t,), of each tile, row by row, without their seals.
+      crcs: int64 (t,), the CRC-32 of each tile's symbols.
     Returns:
       String scalar, the file.
     Raises:
       tf.errors.InvalidArgumentError: a value is outside of what the format holds.
     """
     assert len(prefix) == bitstream.PREFIX_BYTES
-    sides, lengths = tf.stack([width, height]), tf.strings.length(records)
+    sides, lengths = tf.stack([width, height]), tf.strings.length(records) + bitstream.CRC_BYTES
     guard = _refuse_first([
         (_outside(sides, 1, bitstream.MAX_SIDE), f"a side of a picture is 1..{bitstream.MAX_SIDE} pixels"),
         (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a tile has at most {bitstream.MAX_LENGTH} bytes")])
     with tf.control_dependencies([guard]):
-        tiled = tf.size(records) > 1
-        flags = prefix[5] | tf.where(tiled, bitstream.TILED_BIT, 0)
-        units = tf.where(tiled, _varints(tile // bitstream.TILE_UNIT), "")
+        count = tf.size(records)
+        _, seals = tf.scan(
+            lambda last, number_and_crc: (last[0], seal(sides, tile, count, number_and_crc[0], last[1],
+                                                        number_and_crc[1])),
+            (tf.range(count), crcs), (0, tf.constant(0, tf.int64)))
+        sealed = tf.map_fn(lambda both: tf.strings.join([both[0], _crc_bytes(both[1])]), (records, seals),
+                           fn_output_signature=tf.string)
+        flags = prefix[5] | tf.where(count > 1, bitstream.TILED_BIT, 0)
+        units = tf.where(count > 1, _varints(tile // bitstream.TILE_UNIT), "")
         body = tf.strings.join([
             prefix[:5], _bytes(flags[None]), prefix[6:], _varints(sides), units, bytes([num_strings]),
-            _varints(lengths), tf.strings.reduce_join(records)])
+            _varints(lengths), tf.strings.reduce_join(sealed)])
         return tf.strings.join([body, _crc_bytes(crc32(body))])
+
+
+@_on_cpu
+def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor, before: tf.Tensor, crc: tf.Tensor
+         ) -> tf.Tensor:
+    """`bitstream.seal` of a tile: int64 scalar, 0..2^32 - 1.
+
+    Args:
+      sides: int32 (2,), width and height of the picture; tile: int32 (2,), height and width of a tile, in pixels.
+      count, number: int32 scalars, how many tiles there are and which this is.
+      before, crc: int64 scalars, the seal of the tile before it (0 for the first) and the CRC-32 of its symbols.
+    """
+    words = tf.bitcast(tf.stack([before, crc]), tf.int32)[:, 0]   # the low halves
+    return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number], words], 0))
 
 
 class Unpacked(NamedTuple):
@@ -171,7 +191,7 @@ def unpack_record(data: tf.Tensor, num_strings: int) -> tuple[tf.Tensor, tf.Tens
     """Reads the bytes of a record.
 
     Returns:
-      phase: int32 scalar; checks: int32 (num_strings,); strings: string (num_strings,); crc: int64 scalar.
+      phase: int32 scalar; checks: int32 (num_strings,); strings: string (num_strings,); seal: int64 scalar.
     Raises:
       tf.errors.InvalidArgumentError: they are no record.
     """

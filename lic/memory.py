@@ -11,7 +11,7 @@ import os
 from lic.errors import DataError
 from lic.tiling import ALIGN, MARGIN
 
-BUDGET = 2 << 30   # bytes that a tile may take: with TensorFlow, the weights and the picture this stays below 4 GiB
+BUDGET = 5 << 29   # bytes that a tile may take: with TensorFlow, the weights and the picture this stays below 4 GiB
 _CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/memory")
 # Of control groups version 2 and 1: the limit, what is in use, and how much of that is cache that gives way.
 _ACCOUNTS = (("memory.max", "memory.current", "inactive_file"),
@@ -23,12 +23,13 @@ def available() -> float:
     return min([_free(), _of_process(), *(_of_group(folder) for folder in _groups())])
 
 
-def tile_side(bytes_per_pixel: int) -> int:
-    """The side of the tiles, in pixels, that a model with this need codes by default, with their margins.
+def budget() -> float:
+    """Bytes that a tile may take here: half of what is left at most, for the picture and the file want some, too."""
+    return min(BUDGET, available() / 2)
 
-    Half of what is left at most: fragments of the heap, the picture and the file want some, too.
-    """
-    budget = min(BUDGET, available() / 2)
+
+def tile_side(bytes_per_pixel: int, budget: float) -> int:
+    """The side of the tiles, in pixels, that go with their margins into a budget of bytes."""
     side = int((budget / bytes_per_pixel) ** 0.5) - 2 * MARGIN
     return max(side // ALIGN, 1) * ALIGN
 

@@ -1,0 +1,296 @@
+"""Large pictures in tiles: independent strings, no seam, bounded memory, parts decoded by themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import config
+import lic
+from lic import bitstream, codec, coders, file_graph, memory
+from lic.bitstream import Record
+from lic.errors import DataError, UsageError
+
+SCRIPTS = tuple(config.PRESETS)
+
+
+@pytest.fixture(scope="module")
+def x(picture) -> np.ndarray:
+    """uint8 (300, 450, 3): at tiles of 128 three rows of four, the last ones smaller."""
+    return picture(300, 450)[0].astype(np.uint8)
+
+
+@pytest.fixture(scope="module", params=SCRIPTS)
+def tiled(request, codecs, x):
+    """(codec, the picture's file in tiles of at most 256, what it decodes to)."""
+    coder = codecs[request.param]
+    data = coder.compress_pixels(x, tile=256)
+    return coder, data, coder.decompress(data)
+
+
+def psnr(a, b) -> float:
+    return 10 * np.log10(255 ** 2 / np.mean((a.astype(float) - b) ** 2))
+
+
+def test_file_tells_its_tiles_and_holds_a_record_for_each(tiled):
+    _, data, restored = tiled
+    header, records = bitstream.parse(data)
+    assert header.tile == (256, 256) and len(records) == 4 and restored.shape == (300, 450, 3)
+
+
+def test_tiles_cost_hardly_any_bytes_and_no_quality(tiled, x):
+    coder, data, restored = tiled
+    whole = coder.compress_pixels(x, tile=0)
+    extra = 3 * 4 * coder.about["num_strings"] + 40   # of three more records
+    assert abs(len(data) - len(whole)) <= 0.02 * len(whole) + extra
+    assert abs(psnr(x, restored) - psnr(x, coder.decompress(whole))) < 0.1
+
+
+def test_error_at_a_seam_is_that_of_the_interior(tiled, x):
+    """Against the same columns of the picture in one piece, so that the picture's own detail does not count."""
+    coder, _, restored = tiled
+    whole = coder.decompress(coder.compress_pixels(x, tile=0))
+    seam = slice(256 - 8, 256 + 8)
+    for at in ((slice(None), seam), (seam, slice(None))):
+        ours, theirs = (np.mean((r[at].astype(float) - x[at]) ** 2) for r in (restored, whole))
+        assert ours < 1.1 * theirs
+
+
+@pytest.mark.parametrize("crop", [
+    (0, 0, 450, 300), (0, 0, 1, 1), (449, 299, 1, 1), (240, 250, 40, 20), (300, 10, 7, 280)], ids=str)
+def test_crop_is_that_part_of_the_picture(tiled, crop):
+    coder, data, restored = tiled
+    left, top, width, height = crop
+    expected = restored[top:top + height, left:left + width].astype(int)
+    found = coder.decompress(data, crop=crop)
+    assert found.shape == (height, width, 3)
+    assert np.abs(found - expected).max() <= 1 and np.mean(found != expected) < 0.01   # other windows, float32
+
+
+def test_crop_of_a_picture_in_one_piece_is_that_part_too(tiled, x):
+    coder, *_ = tiled
+    data = coder.compress_pixels(x, tile=0)
+    found, whole = coder.decompress(data, crop=(130, 200, 60, 50)), coder.decompress(data)
+    assert np.abs(found - whole[200:250, 130:190].astype(int)).max() <= 1
+
+
+class Counting:
+    """A graph that counts which of its functions are called."""
+
+    def __init__(self, graph):
+        self.graph, self.calls = graph, []
+
+    def __getattr__(self, name):
+        def called(*arguments):
+            self.calls.append(name)
+            return getattr(self.graph, name)(*arguments)
+        return called
+
+
+@pytest.mark.parametrize(("crop", "tiles"), [((20, 20, 60, 60), 1), ((150, 150, 60, 60), 4), (None, 4)], ids=str)
+def test_crop_touches_only_the_tiles_that_it_needs(tiled, crop, tiles):
+    coder, data, _ = tiled
+    counting = Counting(coder.graph)
+    codec.Codec(counting, coder.about, coder._start).decompress(data, crop=crop)
+    assert counting.calls.count("decode") == tiles
+    assert counting.calls.count("synthesise") == (4 if crop is None else 1)
+
+
+@pytest.mark.parametrize("crop", [(-1, 0, 5, 5), (0, 0, 451, 1), (0, 0, 1, 301), (450, 0, 1, 1), (0, 0, 0, 5)], ids=str)
+def test_crop_outside_of_the_picture_is_misuse(tiled, crop):
+    coder, data, _ = tiled
+    with pytest.raises(UsageError, match="not inside the picture of 450 x 300"):
+        coder.decompress(data, crop=crop)
+
+
+def test_strings_of_a_tile_hang_on_no_other_tile(codecs, x):
+    coder, other = codecs["hypmqw2022"], x.copy()
+    other[:, 400:] = 255 - other[:, 400:]   # beyond the margin of the first column of tiles
+    one, two = (bitstream.parse(coder.compress_pixels(p, tile=128))[1] for p in (x, other))
+    same = [a == b for a, b in zip(one, two)]
+    assert same == [True, True, False, False] * 3
+
+
+def test_damage_in_a_tile_is_told_with_its_number_and_spares_the_others(codecs, x):
+    coder = codecs["hypmqw2022"]
+    data = coder.compress_pixels(x, tile=256)
+    header, records = bitstream.parse(data)
+    checks = list(records[2].checks)
+    checks[3] = (checks[3] + 1) % 251
+    broken = [*records[:2], dataclasses.replace(records[2], checks=tuple(checks)), records[3]]
+    data = bitstream.build(header.prefix, header.width, header.height, broken, header.tile)
+    with pytest.raises(DataError, match=r"^tile 3 of 4: the symbols of anchors of slice 1 \(string 3\) are not those"):
+        coder.decompress(data)
+    assert coder.decompress(data, crop=(0, 0, 50, 50)).shape == (50, 50, 3)
+
+
+@pytest.mark.parametrize("forgery", ["swapped", "size", "other-file", "last-of-other-file"])
+def test_tile_that_is_not_where_it_was_put_is_refused(forgery, codecs, x):
+    """Under checksums that fit: whoever forges a file can make those."""
+    coder = codecs["zyc2022"]
+    header, records = bitstream.parse(coder.compress_pixels(x, tile=256))
+    _, others = bitstream.parse(coder.compress_pixels(x[::-1].copy(), tile=256))
+    width, mixed = {"swapped": (450, [records[1], records[0], *records[2:]]), "size": (449, records),
+                    "other-file": (450, [others[0], *records[1:]]),
+                    "last-of-other-file": (450, [*records[:3], others[3]])}[forgery]
+    forged = bitstream.build(header.prefix, width, 300, mixed, header.tile)
+    with pytest.raises(DataError, match=r"^tile \d of 4: (this is not the tile|the symbols of|the file does not)"):
+        coder.decompress(forged)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        coder.graph.decompress_pixels(forged)
+
+
+def test_graph_of_an_exported_model_makes_and_reads_the_same_tiles(tiled, x):
+    coder, data, restored = tiled
+    np.testing.assert_array_equal(coder.graph.decompress_pixels(data), restored)
+
+
+def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, x):
+    from lic import weights
+    model, identity = weights.load(str(saved["hypmqw2022"]))
+    coder = codec.from_model(model, "hypmqw2022", identity, config.Runtime())
+    start = coder._start
+    small = file_graph.FileGraph(model, start, 128)
+    assert small.compress_pixels(x).numpy() == coder.compress_pixels(x, tile=128)
+
+
+# Batches --------------------------------------------------------------------------------------------------------
+
+def test_batch_is_its_pictures_one_by_one(codecs, picture):
+    coder = codecs["zyc2022"]
+    pictures = list(picture(70, 100, batch=3).astype(np.uint8))
+    files = coder.compress_batch(pictures)
+    assert [bitstream.parse(data)[0].width for data in files] == [100] * 3
+    for together, data in zip(coder.decompress_batch(files), files):
+        alone = coder.decompress(data)
+        assert np.abs(together - alone.astype(int)).max() <= 1   # float32 synthesis
+
+
+def test_batch_of_several_sizes_or_of_tiles_is_misuse(codecs, x):
+    coder = codecs["zyc2022"]
+    for files in ([coder.compress_pixels(x[:64, :64]), coder.compress_pixels(x[:64, :65])],
+                  [coder.compress_pixels(x, tile=128)]):
+        with pytest.raises(UsageError, match="one size, in one piece"):
+            coder.decompress_batch(files)
+
+
+# The grid that no value is in doubt on --------------------------------------------------------------------------
+
+@pytest.fixture
+def demanding(monkeypatch):
+    """demanding(margin): encoders shift their grid unless every value is that far from a tie, in steps."""
+    def demand(margin):
+        monkeypatch.setitem(coders.ARITHMETICS, "portable", dataclasses.replace(coders.PORTABLE, margin=margin))
+    return demand
+
+
+def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(codecs, picture, demanding):
+    coder, x = codecs["lsk2023"], picture(64, 64)[0].astype(np.uint8)
+    plain = bitstream.parse(coder.compress_pixels(x))[1][0]
+    slack = [float(coder.graph.encode(x[None], (0, 0, 64, 64), [phase]).slack[0]) for phase in range(4)]
+    assert plain.phase == 0 and len(set(slack)) == 4
+    best = int(np.argmax(slack))
+    demanding(sorted(slack)[-1])
+    shifted = bitstream.parse(coder.compress_pixels(x))[1][0]
+    assert shifted.phase == best
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("phase", range(4))
+def test_file_decodes_at_every_phase_of_the_grid(script, phase, codecs, picture):
+    coder, x = codecs[script], picture(70, 90)[0].astype(np.uint8)
+    strings, checks, crc, _ = coder.graph.encode(x[None], (0, 0, 70, 90), [phase])
+    seal = bitstream.seal(90, 70, None, 0, 0, int(crc[0]))
+    record = Record(phase, tuple(map(int, checks[0])), tuple(strings.numpy()[0]), seal)
+    data = bitstream.build(coder._start, 90, 70, [record])
+    assert psnr(coder.decompress(data), coder.decompress(coder.compress_pixels(x))) > 30
+    np.testing.assert_array_equal(coder.graph.decompress_pixels(data), coder.decompress(data))
+    if phase:
+        other = bitstream.build(coder._start, 90, 70, [dataclasses.replace(record, phase=phase - 1)])
+        with pytest.raises(DataError):
+            coder.decompress(other)
+
+
+def off_by(steps: float, monkeypatch) -> None:
+    """Makes the networks of whatever is traced from now on another machine's: off by up to `steps`."""
+    settle = coders.Coder.settle
+    rng = np.random.default_rng(0)
+
+    def elsewhere(self, loc, index):
+        for_loc, for_index = (tf.random.stateless_uniform(tf.shape(loc), rng.integers(1 << 30, size=2), -steps, steps,
+                                                          loc.dtype) for _ in range(2))
+        return settle(self, loc + for_loc * self.arithmetic.grid, index + for_index)
+
+    monkeypatch.setattr(coders.Coder, "settle", elsewhere)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, saved, codecs, picture, monkeypatch,
+                                                                      demanding):
+    """At a margin a thousand times the real one, at which grids are shifted often."""
+    demanding(2.0 ** -20)
+    files = [codecs[script].compress_pixels(picture(64, 96, seed=seed)[0].astype(np.uint8)) for seed in range(12)]
+    expected = [codecs[script].decompress(data) for data in files]
+    off_by(2.0 ** -20, monkeypatch)
+    other = lic.load(str(saved[script]))
+    for data, pixels in zip(files, expected):
+        assert np.abs(other.decompress(data) - pixels.astype(int)).max() <= 1
+
+
+def test_machine_that_is_further_off_is_told_so_by_the_name_of_a_slice(saved, codecs, picture, monkeypatch):
+    data = codecs["lsk2023"].compress_pixels(picture(200, 300)[0].astype(np.uint8))
+    off_by(0.1, monkeypatch)
+    with pytest.raises(DataError, match=r"the symbols of slice \d \(string \d\)|does not decode"):
+        lic.load(str(saved["lsk2023"])).decompress(data)
+
+
+def test_verify_refuses_a_file_that_this_machine_does_not_decode(saved, codecs, picture, monkeypatch):
+    coder, x = codecs["lsk2023"], picture(200, 300)[0].astype(np.uint8)
+    coder.compress_pixels(x, verify=True)
+    off_by(0.1, monkeypatch)
+    bad = codec.Codec(lic.load(str(saved["lsk2023"])).graph, coder.about, coder._start)
+    bad.graph.encode = coder.graph.encode
+    with pytest.raises(DataError):
+        bad.compress_pixels(x, verify=True)
+
+
+# Memory ---------------------------------------------------------------------------------------------------------
+
+def test_tiles_grow_with_the_memory_that_is_left(monkeypatch):
+    sides = []
+    for left in (1 << 20, 1 << 30, 8 << 30, 1 << 40):
+        monkeypatch.setattr(memory, "available", lambda left=left: left)
+        sides.append(memory.tile_side(2000, memory.budget()))
+    assert sides == sorted(sides) and sides[0] == 128 and sides[1] < sides[2] == sides[3]
+    assert (sides[2] + 2 * 128) ** 2 * 2000 <= memory.BUDGET
+
+
+def test_picture_that_does_not_fit_is_refused_before_it_is_tried(codecs, x, monkeypatch):
+    data = codecs["zyc2022"].compress_pixels(x)
+    monkeypatch.setattr(memory, "available", lambda: 1 << 20)
+    for work in (lambda: codecs["zyc2022"].compress_pixels(x, tile=0), lambda: codecs["zyc2022"].decompress(data)):
+        with pytest.raises(DataError, match=r"takes about [\d.]+ GiB of memory, and 0\.0 GiB are left"):
+            work()
+
+
+def test_memory_of_a_control_group_counts_without_its_cache(tmp_path, monkeypatch):
+    for names, words in ((("memory.max", "memory.current"), "inactive_file"),
+                         (("memory.limit_in_bytes", "memory.usage_in_bytes"), "total_inactive_file")):
+        folder = tmp_path / words
+        folder.mkdir()
+        (folder / names[0]).write_text("1000\n")
+        (folder / names[1]).write_text("900\n")
+        (folder / "memory.stat").write_text(f"anon 5\n{words} 300\n")
+        assert memory._of_group(str(folder)) == 400
+    (tmp_path / "inactive_file" / "memory.max").write_text("max\n")
+    assert memory._of_group(str(tmp_path / "inactive_file")) == float("inf")
+    assert memory._of_group(str(tmp_path / "none")) == float("inf")
+    monkeypatch.setattr(memory, "_groups", lambda: [str(tmp_path / "total_inactive_file")])
+    assert memory.available() == 400
+
+
+def test_memory_that_is_free_on_this_machine_is_known():
+    assert 0 < memory.available() < 1 << 50

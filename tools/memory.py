@@ -1,0 +1,57 @@
+"""Measures what a preset's coding takes of memory: the `bytes_per_pixel` of `config.Preset`.
+
+    python -m tools.memory lsk2023 small      # one preset
+    python -m tools.memory                    # all of them, each in a process of its own
+
+Peak resident memory while a picture of SIDE x SIDE is compressed and decompressed in one piece, less what the model
+took before, for each pixel. The picture is noise under random weights, which takes the same tensors as any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+import config
+
+SIDE = 768
+
+
+def peak() -> int:
+    """Peak resident memory of this process in bytes."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
+
+def measure(script: str, preset: str) -> float:
+    """Bytes a pixel."""
+    import numpy as np
+
+    from lic import codec, registry
+    model = registry.build(script, registry.preset(script, preset))
+    model.freeze()
+    coder = codec.from_model(model, script, bytes(4), config.Runtime())
+    before = peak()
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    coder.decompress(coder.compress_pixels(pixels, tile=0))
+    return (peak() - before) / SIDE ** 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("script", nargs="?", choices=config.PRESETS)
+    parser.add_argument("preset", nargs="?")
+    a = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if a.preset:
+        print(f"{a.script} {a.preset}: {measure(a.script, a.preset):.0f}")
+        return
+    for script in [a.script] if a.script else config.PRESETS:
+        for preset in config.PRESETS[script]:
+            subprocess.run([sys.executable, "-m", "tools.memory", script, preset], check=True)
+
+
+if __name__ == "__main__":
+    main()
