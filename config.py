@@ -94,7 +94,7 @@ class Preset:
     hyper_depth: int = 192
     prior_filters: tuple[int, ...] = (3, 3)
     conventions: Conventions = PYTORCH
-    bytes_per_pixel: int = 2500
+    bytes_per_pixel: int = 5200  # of the largest: safe for what was not measured
 
 
 @dataclass(frozen=True)
@@ -207,57 +207,57 @@ _ELIC_TENSORFLOW = replace(TENSORFLOW, gdn="gdn")  # ELIC has no GDN: the field 
 _COMPRESSAI = (3, 3, 3, 3)
 
 
-def _tcm(name: str, code: int, n: int) -> TCMPreset:
-    return TCMPreset(name, code, N=(n, n, n), hyper_N=n, prior_filters=_COMPRESSAI)
+def _tcm(name: str, code: int, n: int, bytes_per_pixel: int) -> TCMPreset:
+    return TCMPreset(name, code, N=(n, n, n), hyper_N=n, prior_filters=_COMPRESSAI, bytes_per_pixel=bytes_per_pixel)
 
 
-def _tbtc(name: str, code: int, transforms: str, entropy: str) -> ZYCPreset:
+def _tbtc(name: str, code: int, transforms: str, entropy: str, bytes_per_pixel: int) -> ZYCPreset:
     return ZYCPreset(name, code, transforms=transforms, entropy=entropy, heads=4, prior_filters=_COMPRESSAI,
-                     slice_hidden=charm_hidden(10))
+                     slice_hidden=charm_hidden(10), bytes_per_pixel=bytes_per_pixel)
 
 
 LSK2023 = (
-    _tcm("large", 0x10, 128),
-    _tcm("medium", 0x11, 96),
-    _tcm("small", 0x12, 64),
-    TCMPreset("nano", 0x13, latent_depth=96, hyper_depth=48, N=(8, 20, 32), head_dims=(8, 10, 16),
-              hyper_N=16, hyper_head_dim=16, num_slices=3, max_support_slices=3, slice_hidden=(48, 32),
+    _tcm("large", 0x10, 128, 5200),
+    _tcm("medium", 0x11, 96, 3700),
+    _tcm("small", 0x12, 64, 3200),
+    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=96, hyper_depth=48, N=(8, 20, 32),
+              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=3, max_support_slices=3, slice_hidden=(48, 32),
               attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
-    TCMPreset("tiny", 0x14, latent_depth=16, hyper_depth=8, N=(4, 4, 8), head_dims=(4, 4, 4), hyper_N=4,
-              hyper_head_dim=4, num_slices=2, max_support_slices=2, slice_hidden=(12, 8), attention_width=8,
+    TCMPreset("tiny", 0x14, bytes_per_pixel=700, latent_depth=16, hyper_depth=8, N=(4, 4, 8),
+              head_dims=(4, 4, 4), hyper_N=4, hyper_head_dim=4, num_slices=2, max_support_slices=2, slice_hidden=(12, 8), attention_width=8,
               attention_head_dim=4, depths=(1, 2, 2)),
 )
 
 ZYC2022 = (
-    ZYCPreset("swint-charm", 0x20, slice_hidden=_CHARM_OF_THE_AUTHORS, conventions=TENSORFLOW),
-    _tbtc("swint-charm-tbtc", 0x21, "swin", "charm"),
-    _tbtc("swint-hyperprior", 0x22, "swin", "hyperprior"),
-    _tbtc("conv-charm", 0x23, "conv", "charm"),
-    _tbtc("conv-hyperprior", 0x24, "conv", "hyperprior"),
-    ZYCPreset("nano", 0x25, latent_depth=120, hyper_depth=48, dims=(24, 48, 72, 120), depths=(1, 2, 2, 2),
-              hyper_depths=(2, 1), head_dim=24, num_slices=5, max_support_slices=5,
+    ZYCPreset("swint-charm", 0x20, bytes_per_pixel=2700, slice_hidden=_CHARM_OF_THE_AUTHORS, conventions=TENSORFLOW),
+    _tbtc("swint-charm-tbtc", 0x21, "swin", "charm", 2700),
+    _tbtc("swint-hyperprior", 0x22, "swin", "hyperprior", 2700),
+    _tbtc("conv-charm", 0x23, "conv", "charm", 3700),
+    _tbtc("conv-hyperprior", 0x24, "conv", "hyperprior", 3500),
+    ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=120, hyper_depth=48, dims=(24, 48, 72, 120),
+              depths=(1, 2, 2, 2), hyper_depths=(2, 1), head_dim=24, num_slices=5, max_support_slices=5,
               slice_hidden=((48, 32),) * 5, conventions=TENSORFLOW),
-    ZYCPreset("tiny", 0x26, latent_depth=16, hyper_depth=8, dims=(8, 8, 12, 16), depths=(1, 2, 1, 1),
-              hyper_depths=(2, 1), head_dim=4, num_slices=2, max_support_slices=2,
+    ZYCPreset("tiny", 0x26, bytes_per_pixel=600, latent_depth=16, hyper_depth=8, dims=(8, 8, 12, 16),
+              depths=(1, 2, 1, 1), hyper_depths=(2, 1), head_dim=4, num_slices=2, max_support_slices=2,
               slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW),
 )
 
 HYPMQW2022 = (
-    ELICPreset("elic", 0x30, hyper_rdft=True, hyper_bias=False, hyper_relu=True, channel_kernel=3,
+    ELICPreset("elic", 0x30, bytes_per_pixel=1300, hyper_rdft=True, hyper_bias=False, hyper_relu=True, channel_kernel=3,
                context_order="channel_first", conventions=_ELIC_TENSORFLOW,
                parameter_hidden=tuple((3 * g, 2 * g) for g in (16, 16, 32, 64, 192))),
-    ELICPreset("elic-official", 0x31, hyper_hidden=((192, 192), (192, 288)), hyper_out=384,
+    ELICPreset("elic-official", 0x31, bytes_per_pixel=2500, hyper_hidden=((192, 192), (192, 288)), hyper_out=384,
                hyper_last_transposed=True, prior_filters=_COMPRESSAI,
                parameter_hidden=((384, 384), (384, 384), (384, 384), (469, 384), (896, 640))),
-    ELICPreset("elic-chandelier", 0x32, hyper_hidden=((192, 192), (192, 288)), prior_filters=_COMPRESSAI,
-               channel_context="first_and_last", conventions=replace(PYTORCH, hyper_order="means_first"),
+    ELICPreset("elic-chandelier", 0x32, bytes_per_pixel=2600, hyper_hidden=((192, 192), (192, 288)),
+               prior_filters=_COMPRESSAI, channel_context="first_and_last", conventions=replace(PYTORCH, hyper_order="means_first"),
                parameter_hidden=((640, 512),) * 5),
-    ELICPreset("nano", 0x33, latent_depth=128, hyper_depth=48, N=(24, 40, 80), num_units=2,
+    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=128, hyper_depth=48, N=(24, 40, 80), num_units=2,
                groups=(8, 8, 16, 32, 64), hyper_hidden=((64, 48), (48, 64)), hyper_out=128,
                channel_hidden=(40, 32), channel_kernel=3, context_order="channel_first",
                conventions=_ELIC_TENSORFLOW, parameter_hidden=((48, 32), (48, 32), (64, 48), (96, 80), (160, 144))),
-    ELICPreset("tiny", 0x34, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1, groups=(4, 4, 8),
-               hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8), channel_kernel=3,
+    ELICPreset("tiny", 0x34, bytes_per_pixel=300, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1,
+               groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8), channel_kernel=3,
                context_order="channel_first", conventions=_ELIC_TENSORFLOW,
                parameter_hidden=((12, 8), (12, 8), (24, 16))),
 )

@@ -154,3 +154,12 @@ def test_preset_as_dict_holds_all_of_it():
         stored = json.loads(json.dumps(config.as_dict(preset)))
         assert stored["conventions"] == dataclasses.asdict(preset.conventions)
         assert set(stored) == {field.name for field in dataclasses.fields(preset)}
+
+
+def test_every_preset_says_what_its_coding_takes_of_memory():
+    """Measured by `python -m tools.memory`; a preset without it is taken for the largest."""
+    default = config.Preset("any", 0).bytes_per_pixel
+    for presets in config.PRESETS.values():
+        for preset in presets.values():
+            assert 0 < preset.bytes_per_pixel <= default
+            assert preset.name == "large" or preset.bytes_per_pixel < default, preset.name
