@@ -221,11 +221,11 @@ LSK2023 = (
     _tcm("medium", 0x11, 96, 3700),
     _tcm("small", 0x12, 64, 3200),
     TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=96, hyper_depth=48, N=(8, 20, 32),
-              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=3, max_support_slices=3, slice_hidden=(48, 32),
-              attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
+              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=3, max_support_slices=3,
+              slice_hidden=(48, 32), attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
     TCMPreset("tiny", 0x14, bytes_per_pixel=700, latent_depth=16, hyper_depth=8, N=(4, 4, 8),
-              head_dims=(4, 4, 4), hyper_N=4, hyper_head_dim=4, num_slices=2, max_support_slices=2, slice_hidden=(12, 8), attention_width=8,
-              attention_head_dim=4, depths=(1, 2, 2)),
+              head_dims=(4, 4, 4), hyper_N=4, hyper_head_dim=4, num_slices=2, max_support_slices=2,
+              slice_hidden=(12, 8), attention_width=8, attention_head_dim=4, depths=(1, 2, 2)),
 )
 
 ZYC2022 = (
@@ -250,15 +250,15 @@ HYPMQW2022 = (
                hyper_last_transposed=True, prior_filters=_COMPRESSAI,
                parameter_hidden=((384, 384), (384, 384), (384, 384), (469, 384), (896, 640))),
     ELICPreset("elic-chandelier", 0x32, bytes_per_pixel=2600, hyper_hidden=((192, 192), (192, 288)),
-               prior_filters=_COMPRESSAI, channel_context="first_and_last", conventions=replace(PYTORCH, hyper_order="means_first"),
-               parameter_hidden=((640, 512),) * 5),
+               prior_filters=_COMPRESSAI, channel_context="first_and_last",
+               conventions=replace(PYTORCH, hyper_order="means_first"), parameter_hidden=((640, 512),) * 5),
     ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=128, hyper_depth=48, N=(24, 40, 80), num_units=2,
                groups=(8, 8, 16, 32, 64), hyper_hidden=((64, 48), (48, 64)), hyper_out=128,
                channel_hidden=(40, 32), channel_kernel=3, context_order="channel_first",
                conventions=_ELIC_TENSORFLOW, parameter_hidden=((48, 32), (48, 32), (64, 48), (96, 80), (160, 144))),
     ELICPreset("tiny", 0x34, bytes_per_pixel=300, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1,
-               groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8), channel_kernel=3,
-               context_order="channel_first", conventions=_ELIC_TENSORFLOW,
+               groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8),
+               channel_kernel=3, context_order="channel_first", conventions=_ELIC_TENSORFLOW,
                parameter_hidden=((12, 8), (12, 8), (24, 16))),
 )
 
