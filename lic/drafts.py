@@ -64,7 +64,7 @@ def _make_locked(folder: str, make: Callable[[str], int]) -> tuple[str, int]:
         os.close(descriptor)  # swept away between the making and the locking
 
 
-@functools.lru_cache(maxsize=None)  # once a process: among thousands of files, looking costs more than writing
+@functools.cache  # once a process: among thousands of files, looking costs more than writing
 def _sweep(folder: str) -> None:
     with contextlib.suppress(OSError):
         for name in filter(_NAME.fullmatch, os.listdir(folder)):

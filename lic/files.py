@@ -23,7 +23,7 @@ from lic.errors import DataError
 PathLike = Union[str, "os.PathLike[str]"]
 
 READ_LIMIT = 1 << 32  # bytes; images.py takes up to 300 megapixels of 4 x 16 bits, which are fewer
-PATIENCE = 5.0  # seconds for the other end of a pipe to come
+PATIENCE = 3.0  # seconds for the other end of a pipe to come
 _CHUNK = 1 << 20
 _KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device or terminal", stat.S_IFBLK: "a block device"}
 
