@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -16,6 +18,7 @@ from absl.flags import argparse_flags
 
 import config
 from lic.errors import UserError
+from lic.files import shown
 
 _TITLES = {
     "lsk2023": "TCM: Learned Image Compression with Mixed Transformer-CNN Architectures (CVPR 2023)",
@@ -29,7 +32,7 @@ class _Parser(argparse_flags.ArgumentParser):
     """Says in one line what is wrong, and where help is."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (see --help)", file=sys.stderr)
+        print(f"{self.prog}: {shown(message)} (see --help)", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -42,9 +45,9 @@ def _add_fields(parser, settings, names: dict[str, str], suppress: bool) -> None
         if isinstance(field.default, bool):
             parser.add_argument(f"--{name}", dest=field.name, action="store_true", default=default, help=text)
             continue
-        shown = "" if field.default in ("", None) else f" (default: {field.default})"
+        default_note = "" if field.default in ("", None) else f" (default: {field.default})"
         parser.add_argument(f"--{name}", dest=field.name, type=type(field.default), default=default,
-                            choices=config.CHOICES.get(field.name), help=text + shown,
+                            choices=config.CHOICES.get(field.name), help=text + default_note,
                             metavar=None if field.name in config.CHOICES else name.upper())
 
 
@@ -138,6 +141,19 @@ def _settings(cls, arguments):
     return cls(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(cls)})
 
 
+class _CtrlC:
+    """Ctrl-C raises KeyboardInterrupt, as ever, and is remembered: libraries turn it into errors of their own."""
+
+    pressed = False
+
+    def __call__(self, *_) -> NoReturn:
+        self.pressed = True
+        raise KeyboardInterrupt
+
+
+_ctrl_c = _CtrlC()
+
+
 def run(script: str, arguments: argparse.Namespace) -> int:
     """Runs a parsed command and returns its exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")   # must stand before TensorFlow is imported
@@ -146,19 +162,31 @@ def run(script: str, arguments: argparse.Namespace) -> int:
         arguments.runtime = _settings(config.Runtime, arguments)
         if arguments.command == "train":
             arguments.training = _settings(config.Training, arguments)
-        return getattr(commands, arguments.command)(script, arguments) or 0
+        code = getattr(commands, arguments.command)(script, arguments) or 0
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        print(f"{script}: {error}", file=sys.stderr)
+        print(f"{script}: {shown(str(error))}", file=sys.stderr)  # names may hold anything
         return error.exit_code
+    except UnicodeEncodeError:
+        print(f"{script}: TensorFlow reads and writes only under names of UTF-8: use another place", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{script}: interrupted", file=sys.stderr)
         return 130
     except MemoryError:
         print(f"{script}: not enough memory", file=sys.stderr)
         return 1
-    except BrokenPipeError:   # e.g. `info ... | head`
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):   # as of `info ... | head`, which is nobody's mistake
+            print(f"{script}: {shown(str(error))}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception:
+        if not _ctrl_c.pressed:
+            raise
+        print(f"{script}: interrupted", file=sys.stderr)
+        return 130
 
 
 def main(script: str) -> NoReturn:
@@ -166,7 +194,13 @@ def main(script: str) -> NoReturn:
 
     Not under absl's `app.run`: a TensorFlow that is first imported in there comes up half in graph mode.
     """
-    sys.exit(run(script, parser_of(script).parse_args()))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")   # a name may hold what a terminal can't show
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:   # not in the background of a shell script
+        signal.signal(signal.SIGINT, _ctrl_c)
+    code = run(script, parser_of(script).parse_args())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)   # all is done
+    sys.exit(code)
 
 
 def lsk2023() -> None:

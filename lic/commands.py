@@ -59,7 +59,7 @@ def compress(script: str, a: argparse.Namespace) -> int:
         with watch("read"):
             picture = images.read(source)
         for note in picture.notes:
-            print(f"{source}: {note}", file=sys.stderr)
+            print(f"{files.shown(source)}: {note}", file=sys.stderr)
         with watch("compress"):
             data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"))
         with watch("write"):
@@ -111,7 +111,7 @@ def export(script: str, a: argparse.Namespace) -> None:
     coder = _codec(_model_folder(script, a.model_path), a.runtime)
     from lic import export as exporting
     exporting.save(coder, a.folder)
-    print(f"SavedModel with signatures compress and decompress in '{a.folder}'")
+    print(f"SavedModel with signatures compress and decompress in '{files.shown(a.folder)}'")
 
 
 def info(script: str, a: argparse.Namespace) -> None:
@@ -129,7 +129,7 @@ def info(script: str, a: argparse.Namespace) -> None:
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):{width}}  {_readable(value)}")
+        print(f"{name.replace('_', ' '):{width}}  {files.shown(_readable(value))}")
 
 
 # Inputs and outputs --------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str
             _make_folder_of(target)
             work(source, target)
         except UserError as error:
-            tqdm.write(f"{script}: {_named(source, error)}", file=sys.stderr)
+            tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
             failed = max(failed, error.exit_code)
     return failed
 
@@ -261,7 +261,7 @@ def _print_figures(source, target, size: int, sides, original, pixels, watch: St
     from lic import metrics
     height, width = pixels.shape[:2]
     part = "" if (height, width) == sides else f" of {sides[1]} x {sides[0]}"
-    print(f"{source} -> {target}: {width} x {height}{part}")
+    print(f"{files.shown(source)} -> {files.shown(target)}: {width} x {height}{part}")
     if original is not None:
         similarity = metrics.ms_ssim(original, pixels)
         print(f"  MSE {metrics.mse(original, pixels):.4f}, PSNR {metrics.psnr(original, pixels):.3f} dB, MS-SSIM "

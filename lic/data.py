@@ -12,6 +12,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+import warnings
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -42,11 +43,11 @@ def find(pattern: str, patchsize: int) -> list[str]:
     """
     paths = sorted(p for p in globbing.glob(pattern, recursive=True) if p.lower().endswith(_DECODED_BY_TF))
     if not paths:
-        raise UsageError(f"--train_glob '{pattern}' matches no JPEG, PNG or BMP picture")
+        raise UsageError(f"--train_glob '{files.shown(pattern)}' matches no JPEG, PNG or BMP picture")
     bar = tqdm(paths, "looking at pictures", unit="", leave=False, disable=not sys.stderr.isatty())
     usable = [p for p in bar if _holds_a_patch(p, patchsize)]
     if not usable:
-        raise DataError(f"none of the {len(paths)} pictures of '{pattern}' can be read and is at least "
+        raise DataError(f"none of the {len(paths)} pictures of '{files.shown(pattern)}' can be read and is at least "
                         f"{patchsize}x{patchsize}: give larger ones, or a smaller --patchsize")
     if len(usable) < len(paths):
         print(f"{len(paths) - len(usable)} of {len(paths)} pictures left out: unreadable, or smaller than "
@@ -55,8 +56,11 @@ def find(pattern: str, patchsize: int) -> list[str]:
 
 
 def _holds_a_patch(path: str, patchsize: int) -> bool:
+    if not os.path.isfile(path):
+        return False  # opening a pipe would wait for its writer
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # Pillow's advice; of twice that size it refuses a picture
             fits = min(image.size) >= patchsize and image.mode in ("RGB", "L", "P", "RGBA", "LA", "1")
             return fits and _is_whole(path, image)
     except Exception:  # Pillow raises many kinds; all mean that this picture is left out
@@ -151,7 +155,7 @@ class _Sound:
     def _tell(self, name: bytes):
         if name not in self._told:
             self._told.add(name)
-            shown = files.shown(name.decode(errors="replace"))
+            shown = files.shown(os.fsdecode(name))
             tqdm.write(f"'{shown}' can't be decoded: other pictures take its place", file=sys.stderr)
         return np.bool_(True)
 
@@ -159,7 +163,7 @@ class _Sound:
 def from_files(settings) -> Source:
     """Random patches of the pictures of `settings.train_glob`."""
     found = find(settings.train_glob, settings.patchsize)
-    paths = tf.constant(found)
+    paths = tf.constant([os.fsencode(path) for path in found])
 
     def name_of(n):
         return tf.gather(paths, _pick(settings, n, len(found)))

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 
 import tensorflow as tf
 
-from lic import files
+from lic import drafts, files
 from lic.codec import SAVED_ABOUT, Codec, FileGraph
 from lic.errors import DataError, UsageError
 
@@ -58,22 +56,16 @@ def save(codec: Codec, folder: str) -> None:
     if not isinstance(codec.graph, FileGraph):
         raise UsageError("the model is a SavedModel already: copy its folder")
     folder = os.path.abspath(folder)
-    if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
-        raise UsageError(f"'{folder}' exists and is not empty: give a new folder")
     try:
+        if os.path.lexists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
+            raise UsageError(f"'{files.shown(folder)}' exists and is not empty: give a new folder")
         os.makedirs(os.path.dirname(folder), exist_ok=True)
-        draft = tempfile.mkdtemp(prefix=".export-", dir=os.path.dirname(folder))
-    except OSError as error:
-        raise DataError(f"'{folder}' can't be written: {error.strerror}") from None
-    try:
-        _write(codec, os.path.join(draft, "model"))
-        if os.path.isdir(folder):
-            os.rmdir(folder)
-        os.replace(os.path.join(draft, "model"), folder)
+        with drafts.beside(folder, drafts.new_folder) as (draft, _):
+            _write(codec, os.path.join(draft, "model"))
+            os.replace(os.path.join(draft, "model"), folder)  # an empty folder may stand there
     except (OSError, tf.errors.OpError) as error:
-        raise DataError(f"'{folder}' can't be written: {str(error).splitlines()[0]}") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(f"'{files.shown(folder)}' can't be written: {reason}") from None
 
 
 def _write(codec: Codec, folder: str) -> None:

@@ -3,7 +3,8 @@
 Gotchas:
 * a symbolic link stays a link, and what it points to is replaced;
 * a hard link is broken by the replacement: its other name keeps the old bytes;
-* devices and pipes (`/dev/null`, a FIFO) cannot be replaced and are written directly.
+* devices and pipes (`/dev/null`, a FIFO) cannot be replaced and are written directly;
+* opening a pipe waits for its other end, but not for ever: PATIENCE seconds.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
+import time
 from collections.abc import Iterator
 from typing import Union
 
+from lic import drafts
 from lic.errors import DataError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 READ_LIMIT = 1 << 32  # bytes; images.py takes up to 300 megapixels of 4 x 16 bits, which are fewer
+PATIENCE = 3.0  # seconds for the other end of a pipe to come
 _CHUNK = 1 << 20
+_KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device or terminal", stat.S_IFBLK: "a block device"}
 
 _REASONS = {
     errno.ENOENT: "no such file or directory; check the path",
@@ -49,12 +53,10 @@ def read_bytes(path: PathLike, limit: int = READ_LIMIT) -> bytes:
 
     Raises DataError where it is missing, a directory, unreadable, empty, or has more than `limit` bytes.
     """
-    with _in_one_line(path, "cannot read"), open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size > limit:
-            raise _oversized(path, limit)
+    with _in_one_line(path, "cannot read"):
+        _refuse_kinds(path, "cannot read", stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
         chunks, length = [], 0
-        # A pipe, a device or a file that still grows tells its length only by being read.
-        while chunk := file.read(_CHUNK):
+        for chunk in _chunks(path, limit):
             chunks.append(chunk)
             length += len(chunk)
             if length > limit:
@@ -71,37 +73,88 @@ def write_atomically(path: PathLike, data: bytes) -> None:
     Raises DataError where that fails; then an existing target is untouched, and no temporary file stays.
     """
     with _in_one_line(path, "cannot write"):
-        target = os.path.realpath(path)  # replacing a link itself would cut it
-        mode = _mode(target)
+        mode = _mode(path)
         if not os.fspath(path) or (mode is not None and stat.S_ISDIR(mode)):
             raise IsADirectoryError(errno.EISDIR, "is a directory")
+        _refuse_kinds(path, "cannot write", stat.S_IFSOCK, stat.S_IFBLK)  # a disk is overwritten by no slip of the hand
         if mode is None or stat.S_ISREG(mode):
-            _replace(target, data, mode)
+            _replace(os.path.realpath(path), data, mode)  # replacing a link itself would cut it
         else:
-            with open(target, "wb") as file:
+            with open(_open_for_writing(path, mode), "wb") as file:
                 file.write(data)
+
+
+def _chunks(path: PathLike, limit: int) -> Iterator[bytes]:
+    with open(path, "rb", buffering=0, opener=_open_for_reading) as file:
+        status = os.fstat(file.fileno())
+        if status.st_size > limit:
+            raise _oversized(path, limit)
+        if stat.S_ISFIFO(status.st_mode):
+            yield _first_of_pipe(file.fileno())
+        # A pipe or a file that still grows tells its length only by being read; others are read at one go.
+        while chunk := file.read(max(_CHUNK, status.st_size + 1)):
+            yield chunk
+
+
+def _open_for_reading(path: str, flags: int) -> int:
+    is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)
+    return os.open(path, flags | (os.O_NONBLOCK if is_pipe else 0))
+
+
+def _first_of_pipe(descriptor: int) -> bytes:
+    """Waits until a pipe has a writer, but not for what that one will write; returns what there is by then."""
+    start, first = time.monotonic(), b""
+    try:
+        while not (first := os.read(descriptor, _CHUNK)):  # as at its end, while nobody writes
+            _wait_since(start, "nobody writes into this pipe")
+    except BlockingIOError:
+        pass  # there is a writer, who takes its time
+    os.set_blocking(descriptor, True)
+    return first
+
+
+def _open_for_writing(path: PathLike, mode: int) -> int:
+    if not stat.S_ISFIFO(mode):
+        return os.open(path, os.O_WRONLY | os.O_NOCTTY)
+    start = time.monotonic()
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            os.set_blocking(descriptor, True)
+            return descriptor
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+        _wait_since(start, "nobody reads from this pipe")
+
+
+def _wait_since(start: float, complaint: str) -> None:
+    if time.monotonic() - start > PATIENCE:
+        raise TimeoutError(None, f"{complaint}; start its other end first, or name a file")
+    time.sleep(0.02)
+
+
+def _refuse_kinds(path: PathLike, what: str, *kinds: int) -> None:
+    kind = stat.S_IFMT(_mode(path) or 0)
+    if kind in kinds:
+        raise DataError(f"{what} {shown(path)}: this is {_KINDS[kind]}; name a file")
 
 
 def _replace(target: str, data: bytes, mode: int | None) -> None:
     if mode is not None:
-        open(target, "ab").close()  # a rename asks only the directory, not a write-protected file
-    # The name is independent of the target's: with a suffix, a long but lawful name would grow too long.
-    temporary = os.path.join(os.path.dirname(target), f".lic-{os.getpid()}-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:  # not mkstemp: its 0600 would hide the result from everyone else
+        with contextlib.suppress(FileNotFoundError):  # somebody removed it meanwhile
+            os.close(os.open(target, os.O_WRONLY))  # a rename asks only the directory, not a write-protected file
+    with drafts.beside(target, drafts.new_file) as (draft, descriptor):
+        with open(descriptor, "wb", closefd=False) as file:
             file.write(data)
         if mode is not None:
-            os.chmod(temporary, stat.S_IMODE(mode))
-        os.replace(temporary, target)
-    except BaseException:  # also when interrupted
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+            os.chmod(draft, stat.S_IMODE(mode))
+        os.replace(draft, target)
 
 
-def _mode(target: str) -> int | None:
+def _mode(path: PathLike) -> int | None:
     try:
-        return os.stat(target).st_mode
+        return os.stat(path).st_mode
     except FileNotFoundError:
         return None
 

@@ -9,7 +9,8 @@ Whatever Pillow raises or warns on the way ends as one DataError or as nothing a
 Gotchas:
 * an ICC profile that moves no colour of a grid by more than 2 steps counts as sRGB, and no pixel is changed;
 * Pillow hands out only the upper 8 bits of 16-bit RGB; 16-bit grey is divided by 257 and rounded;
-* Pillow does not notice damage within a JPEG that leaves its structure whole, so neither does `read`.
+* Pillow does not notice damage within a JPEG or TIFF that leaves its structure whole, so neither does `read`; of sides
+  that lie there, only absurd ones are refused.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from lic import png
 from lic.errors import DataError, UsageError
 from lic.files import PathLike, read_bytes, shown, write_atomically
 
@@ -75,6 +77,8 @@ def read(path: PathLike) -> Picture:
     with _naming(shown(path)):
         image, notes = _open(data)
         picture = from_pil(image)
+        if image.format == "PNG" and png.lacks_rows(data):
+            raise DataError("broken or truncated picture (rows are missing); get a whole copy of it")
     return Picture(picture.pixels, notes + picture.notes)
 
 
@@ -156,8 +160,16 @@ def _open(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
         Image.init()  # so that OPEN holds all formats of this Pillow; older ones lack some
         formats = [name for name in _READABLE if name in Image.OPEN]
         image = Image.open(io.BytesIO(data), formats=formats)
+        _check_claim(image, len(data))
         several = _has_frames(data, formats)
     return image, ("several pictures in one file: only the first is kept",) if several else ()
+
+
+def _check_claim(image: Image.Image, length: int) -> None:
+    # Other formats miss what isn't there; libjpeg fills it with grey, gigabytes of it where a header lies.
+    width, height = image.size
+    if image.format == "JPEG" and 8 * length < width * height / 64:  # a block of 8x8 takes more than a bit
+        raise DataError(f"broken picture ({width}x{height} pixels can't be in {length} bytes); get a whole copy of it")
 
 
 def _has_frames(data: bytes, formats: list[str]) -> bool:
@@ -181,10 +193,19 @@ def _load(image: Image.Image, notes: list[str]) -> None:
         notes.append("16 bits a sample: only the upper 8 are kept")
         _cut_transparent_colour(image)
     if image.format == "TIFF":
+        _check_strips(image)
         with _quiet_pillow(), _quiet_libtiff():
             image.load()
     else:
         image.load()  # these do not warn, and may run side by side in threads
+
+
+def _check_strips(image: Image.Image) -> None:
+    # Pillow leaves black what no strip and no tile of a TIFF covers.
+    boxes = [tile[1] for tile in getattr(image, "tile", [])]
+    covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+    if boxes and covered < image.width * image.height:
+        raise DataError("broken or truncated picture (strips are missing); get a whole copy of it")
 
 
 def _is_cut_to_eight_bits(image: Image.Image) -> bool:

@@ -201,7 +201,10 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _make_folder(flag: str, path: str) -> None:
     try:
+        path.encode()
         os.makedirs(path, exist_ok=True)
+    except UnicodeEncodeError:
+        raise DataError(f"--{flag} '{files.shown(path)}': TensorFlow writes only under names of UTF-8") from None
     except OSError as error:
         raise DataError(f"--{flag} '{files.shown(path)}' can't be made: {error.strerror}") from None
 
@@ -211,7 +214,7 @@ def _psnr(mse: float) -> float:
 
 
 def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)   # also where a bar stands
+    tqdm.write(files.shown(text), file=sys.stderr)   # also where a bar stands
 
 
 class Run:
@@ -373,7 +376,7 @@ class Run:
         try:
             self.manager.save()
         except tf.errors.OpError as error:
-            reason = str(error.message).splitlines()[0][:120]
+            reason = str(error.message).splitlines()[0].split("; ")[-1].split(" [Op:")[0][:120]
             raise DataError(f"a checkpoint can't be written to '{self._path('checkpoints')}': {reason}") from None
 
     def _report(self, epoch: int, batch, figures: str) -> None:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -66,11 +65,12 @@ def assign(model, arrays: dict[str, np.ndarray]) -> None:
     """Puts arrays into a model's weights.
 
     Raises:
-      DataError: a weight is missing, superfluous or of another shape.
+      DataError: a weight is missing, superfluous, of another shape or no float.
     """
     variables = named_variables(model)
     odd = sorted(set(variables) ^ (set(arrays) - set(_TABLES)))
     odd += [n for n, v in variables.items() if n in arrays and arrays[n].shape != tuple(v.shape)]
+    odd += [n for n in variables if n in arrays and arrays[n].dtype.kind != "f"]
     if odd:
         raise DataError(f"the weights do not fit preset '{model.preset.name}': {len(odd)} differ, e.g. {odd[0]}")
     for name, variable in variables.items():
@@ -127,18 +127,27 @@ def read_arrays(folder: str) -> dict[str, np.ndarray]:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise DataError(f"no model in '{folder}': it has no weights.npz") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
+    except Exception:  # numpy, zipfile and zlib each have their own
         raise DataError(f"'{path}' is broken: it can't be read as weights") from None
 
 
 def load(folder: str, **kwargs):
-    """(model, weights id) of a folder that `save` wrote; keyword arguments as of `lic.model.LatentCodec`."""
+    """(model, weights id) of a folder that `save` wrote; keyword arguments as of `lic.model.LatentCodec`.
+
+    Raises:
+      DataError: the folder holds no model, or one that is broken.
+    """
     about = describe(folder)
+    preset = registry.preset(about["script"], about["preset"])
     arrays = read_arrays(folder)
-    model = registry.build(about["script"], registry.preset(about["script"], about["preset"]), **kwargs)
+    identity = weights_id(arrays)
+    if about.get("weights_id") != identity.hex():
+        raise DataError(f"'{folder}' holds the weights of one model and the description of another: saving was "
+                        "interrupted, or a file was replaced; save the model again (`train` goes on and does)")
+    model = registry.build(about["script"], preset, **kwargs)
     assign(model, arrays)
     if not all(name in arrays for name in _TABLES):
         raise DataError(f"the model in '{folder}' has no range-coding tables")
     y_cdf, y_offset, z_cdf, z_offset = (arrays[name] for name in _TABLES)
     model.freeze(Tables(y_cdf, y_offset), Tables(z_cdf, z_offset))
-    return model, weights_id(arrays)
+    return model, identity

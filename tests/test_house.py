@@ -22,7 +22,7 @@ OURS = (*PAPERS, "arch_ops", "config", *PACKAGES)
 # The floors of lic/, from the ground up. A module imports from its own floor or from below; one that isn't named here
 # may stand anywhere, as long as no circle of imports comes of it.
 FLOORS = (
-    ("errors", "files"),
+    ("errors", "drafts", "files"),
     ("checkerboard", "coders", "bitstream", "images"),
     ("context",),
     ("model",),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import stat
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -254,9 +257,76 @@ def test_a_file_over_the_limit_is_refused(tmp_path):
     assert "more than 4 bytes" in refusal(lambda: files.read_bytes(path, limit=4))
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="a device of POSIX")
-def test_an_endless_device_ends_at_the_limit():
-    assert "more than" in refusal(lambda: files.read_bytes("/dev/zero", limit=3_000_000))
+@posix
+def test_an_endless_pipe_ends_at_the_limit(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    def write_on():
+        with contextlib.suppress(BrokenPipeError), open(tmp_path / "pipe", "wb", buffering=0) as pipe:
+            while True:
+                pipe.write(bytes(100_000))
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    assert "more than" in refusal(lambda: files.read_bytes(tmp_path / "pipe", limit=3_000_000))
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+@posix
+def test_devices_and_sockets_are_no_files_to_read(tmp_path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.path.relpath(tmp_path / "socket"))  # a short name, as sockets want it
+    with listener:
+        assert "this is a socket" in refusal(files.read_bytes, tmp_path / "socket")
+        assert "this is a socket" in refusal(files.write_atomically, tmp_path / "socket", b"x")
+    assert "device or terminal" in refusal(files.read_bytes, "/dev/zero")
+    assert "device or terminal" in refusal(files.read_bytes, "/dev/tty")
+
+
+@posix
+def test_a_pipe_without_another_end_is_waited_for_only_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    os.mkfifo(tmp_path / "pipe")
+    assert "nobody writes into this pipe" in refusal(files.read_bytes, tmp_path / "pipe")
+    assert "nobody reads from this pipe" in refusal(files.write_atomically, tmp_path / "pipe", b"x")
+
+
+@posix
+def test_a_writer_that_has_come_is_waited_for(tmp_path, monkeypatch):
+    """As `compress <(a slow download)`."""
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    os.mkfifo(tmp_path / "pipe")
+
+    def think_and_write():
+        with open(tmp_path / "pipe", "wb", buffering=0) as pipe:
+            for part in (b"slow ", b"and ", b"steady"):
+                time.sleep(0.4)
+                pipe.write(part)
+
+    writer = threading.Thread(target=think_and_write)
+    writer.start()
+    assert files.read_bytes(tmp_path / "pipe") == b"slow and steady"
+    writer.join()
+
+
+@posix
+def test_a_slow_reader_gets_everything(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    data, got = os.urandom(300_000), []
+
+    def come_late():
+        time.sleep(0.3)
+        with open(tmp_path / "pipe", "rb", buffering=0) as pipe:
+            while part := pipe.read(9_000):
+                got.append(part)
+                time.sleep(0.01)
+
+    reader = threading.Thread(target=come_late)
+    reader.start()
+    files.write_atomically(tmp_path / "pipe", data)
+    reader.join()
+    assert b"".join(got) == data
 
 
 def test_a_strange_name_is_shown_in_one_printable_line(tmp_path):

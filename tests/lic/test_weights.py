@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,9 +35,11 @@ def one_line(error) -> str:
 
 
 def rewrite(folder, change) -> None:
-    """Stores what `change` makes of the arrays."""
-    arrays = weights.read_arrays(folder)
-    np.savez_compressed(f"{folder}/weights.npz", **change(arrays))
+    """Stores what `change` makes of the arrays, and describes it as theirs."""
+    arrays = change(weights.read_arrays(folder))
+    np.savez_compressed(f"{folder}/weights.npz", **arrays)
+    about = {**weights.describe(folder), "weights_id": weights.weights_id(arrays).hex()}
+    Path(folder, "model.json").write_text(json.dumps(about), "utf-8")
 
 
 def test_names_cover_every_weight_of_every_script_once(tiny):
@@ -160,9 +163,10 @@ def test_stored_files_hold_plain_arrays_only(folder):
     (lambda a: {n: v for n, v in a.items() if n != "g_a/layers/0/bias"}, "1 differ, e.g. g_a/layers/0/bias"),
     (lambda a: {**a, "g_a/layers/0/more": np.zeros(3)}, "1 differ, e.g. g_a/layers/0/more"),
     (lambda a: {**a, "g_a/layers/0/bias": np.zeros(3)}, "1 differ, e.g. g_a/layers/0/bias"),
+    (lambda a: {**a, "g_a/layers/0/bias": a["g_a/layers/0/bias"].astype(str)}, "1 differ, e.g. g_a/layers/0/bias"),
     (lambda a: {**a, "g_a/layers/0/kernel": a["g_a/layers/0/kernel"].T}, "1 differ, e.g. g_a/layers/0/kernel"),
     (lambda a: {n: v for n, v in a.items() if n != "z/cdf"}, "no range-coding tables"),
-], ids=["missing", "superfluous", "misshapen", "transposed", "no tables"])
+], ids=["missing", "superfluous", "misshapen", "words", "transposed", "no tables"])
 def test_arrays_that_do_not_fit_are_one_line(folder, change, says):
     rewrite(folder, change)
     with pytest.raises(DataError) as error:
@@ -196,6 +200,28 @@ def test_broken_and_missing_files_are_one_line(folder, tmp_path):
     with pytest.raises(DataError) as error:
         weights.load(folder)
     assert "has no weights.npz" in one_line(error)
+
+
+def test_weights_and_description_of_two_models_are_one_line(folder):
+    arrays = weights.read_arrays(folder)
+    np.savez_compressed(f"{folder}/weights.npz", **{**arrays, "z/offset": arrays["z/offset"] - 1})
+    with pytest.raises(DataError, match="saving was interrupted"):
+        weights.load(folder)
+
+
+def test_damage_anywhere_in_the_weights_is_one_line(folder):
+    with open(f"{folder}/weights.npz", "rb") as file:
+        whole = file.read()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, len(whole), 9):
+            damaged[at] ^= 1 << rng.integers(8)
+        with open(f"{folder}/weights.npz", "wb") as file:
+            file.write(damaged)
+        with pytest.raises(DataError) as error:
+            weights.load(folder)
+        assert "is broken" in one_line(error) or "saving was interrupted" in one_line(error)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"script": "lsk2023"}', "\u00e9"])
