@@ -1,8 +1,8 @@
 """How a sound file is broken: a mutant follows from its number and the seed alone.
 
 Two families. Blind ones change bytes and know nothing of the format; with `sealed` the CRC is made right again behind
-them. Knowing ones (`lic` would say: a faulty or hostile writer) change a field or a string and keep all lengths right,
-so that the range decoder and the networks get to see it.
+them. Knowing ones, which are faulty or hostile writers, change a field or a string and keep all lengths right, so that
+the range decoder and the networks get to see it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def string_flipped(rng, file, _):
 
 def string_uniform(rng, file, _):
     strings, k = _some_string(rng, file)
-    strings[k] = rng.choice((b"\0", b"\xff", rng.randbytes(1))) * rng.choice((0, 1, 4, len(strings[k]), 1000, LONGEST))
+    strings[k] = rng.choice((b"\0", b"\xff", rng.randbytes(1))) * rng.choice((0, 1, 2, 4, len(strings[k]), 1000, LONGEST))
 
 
 def string_random(rng, file, _):
@@ -132,7 +132,7 @@ def string_with_tail_replaced(rng, file, _):
 
 
 def strings_all_alike(rng, file, _):
-    string = _filling(rng, rng.choice((0, 1, 4, 100, 10000)))
+    string = _filling(rng, rng.choice((0, 1, 2, 4, 20, 100, 10000)))
     for tile in file.tiles:
         tile.strings = [string] * len(tile.strings)
 
