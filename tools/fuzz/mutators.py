@@ -107,7 +107,8 @@ def string_flipped(rng, file, _):
 
 def string_uniform(rng, file, _):
     strings, k = _some_string(rng, file)
-    strings[k] = rng.choice((b"\0", b"\xff", rng.randbytes(1))) * rng.choice((0, 1, 2, 4, len(strings[k]), 1000, LONGEST))
+    length = rng.choice((0, 1, 2, 4, len(strings[k]), 1000, LONGEST))
+    strings[k] = rng.choice((b"\0", b"\xff", rng.randbytes(1))) * length
 
 
 def string_random(rng, file, _):
