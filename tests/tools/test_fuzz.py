@@ -141,9 +141,3 @@ def test_short_run_finds_nothing(tmp_path, capsys):
     code, out = run(tmp_path, capsys, "--mutants", "252", "--models", "hypmqw2022-tiny", "--workers", "1")
     assert re.search(r"^252 mutants, ", out, re.M)
     assert code == 0 and not (tmp_path / "kept").exists(), out
-
-
-@pytest.mark.slow
-def test_twenty_thousand_mutants_find_nothing(tmp_path, capsys):
-    code, out = run(tmp_path, capsys)
-    assert code == 0, out
