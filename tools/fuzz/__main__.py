@@ -10,6 +10,7 @@ import argparse
 import multiprocessing
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -46,11 +47,12 @@ def fuzz(a: argparse.Namespace) -> Tally:
         numbers = range(a.first, a.first + a.mutants)
         findings = campaign.run(partial(decoders.opener, folder), files, numbers, a.seed, a.workers,
                                 Limits(a.seconds, a.mebibytes))
-        for finding in tqdm(findings, "mutants", a.mutants, disable=None):
-            tally.add(finding)
-            if finding.verdict in campaign.BAD:
-                path = campaign.keep(finding, a.keep, a.seed)
-                tqdm.write(f"{finding.verdict} in {finding.decoder}: {path}: {finding.ending.said}", sys.stderr)
+        with suppress(KeyboardInterrupt):  # the tables of what was done until then
+            for finding in tqdm(findings, "mutants", a.mutants):
+                tally.add(finding)
+                if finding.verdict in campaign.BAD:
+                    path = campaign.keep(finding, a.keep, a.seed)
+                    tqdm.write(f"{finding.verdict} in {finding.decoder}: {path}: {finding.ending.said}", sys.stderr)
     return tally
 
 
@@ -66,10 +68,11 @@ def _prepared(folder: str, models: list[str]) -> dict[str, list[bytes]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 if every mutant ended well."""
-    tally = fuzz(arguments(argv))
+    """0 if every mutant was tried and ended well."""
+    a = arguments(argv)
+    tally = fuzz(a)
     print(tally.text())
-    return 1 if tally.failures else 0
+    return 1 if tally.failures or tally.total < a.mutants else 0
 
 
 if __name__ == "__main__":

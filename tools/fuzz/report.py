@@ -29,6 +29,11 @@ class Tally:
         self.slowest, self.largest = max(self.slowest, ending.seconds), max(self.largest, ending.mebibytes)
 
     @property
+    def total(self) -> int:
+        """All mutants."""
+        return sum(self.kinds.values())
+
+    @property
     def failures(self) -> int:
         """Mutants that ended as none may."""
         return sum(count for (_, verdict), count in self.kinds.items() if verdict in BAD)
@@ -38,7 +43,7 @@ class Tally:
         said = [f"{count:7d}  {verdict}: {message}" for (verdict, message), count in self.said.most_common()]
         return "\n".join([
             *_table("decoder", self.decoders), "", *_table("mutation", self.kinds), "", *said, "",
-            f"{sum(self.kinds.values())} mutants, {self.failures} failures; the slowest took {self.slowest:.2f} s, "
+            f"{self.total} mutants, {self.failures} failures; the slowest took {self.slowest:.2f} s, "
             f"the largest {self.largest:.0f} MiB"])
 
 
