@@ -148,7 +148,8 @@ def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, bef
       before: the seal of the tile before it, 0 for the first.
       crc: CRC-32 of the tile's symbols.
     """
-    return zlib.crc32(struct.pack("<7I", width, height, *(tile or (0, 0)), number, before, crc))
+    sides = tile if tile and num_tiles(width, height, tile) > 1 else (0, 0)
+    return zlib.crc32(struct.pack("<7I", width, height, *sides, number, before, crc))
 
 
 def build(start: bytes, width: int, height: int, records: Sequence[Record], tile: tuple[int, int] | None = None,

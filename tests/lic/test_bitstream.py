@@ -50,13 +50,14 @@ def documented_examples():
     return [bytes.fromhex("".join(line.split("  ")[0] for line in block.splitlines())) for block in blocks]
 
 
-def record_of(phase, checks, strings, *symbols):
-    """A record whose CRC is that of `symbols`, written down as the document says."""
-    return Record(phase, checks, strings, zlib.crc32(struct.pack(f"<{len(symbols)}i", *symbols)))
+def crc_of(*symbols):
+    """Written down as the document says."""
+    return zlib.crc32(struct.pack(f"<{len(symbols)}i", *symbols))
 
 
 def test_documented_example_is_what_the_code_writes_and_reads():
-    records = (record_of(0, (7, 0), (b"hi", b""), 3, -1, 2),)
+    seal = bitstream.seal(768, 512, None, 0, 0, crc_of(3, -1, 2))
+    records = (Record(0, (7, 0), (b"hi", b""), seal),)
     example, _ = documented_examples()
     assert bitstream.build(START, 768, 512, records, None, [("NOTE", b"ok")]) == example
     assert bitstream.parse(example) == (bitstream.Header(
@@ -64,11 +65,30 @@ def test_documented_example_is_what_the_code_writes_and_reads():
 
 
 def test_documented_tiled_example_is_what_the_code_writes_and_reads():
-    records = (record_of(0, (1, 13), (b"a", b"bc"), 1, -2, 0, 5), record_of(2, (0, 240), (b"", b"d"), 0, 7, -9))
+    left = bitstream.seal(300, 60, (64, 192), 0, 0, crc_of(1, -2, 0, 5))
+    right = bitstream.seal(300, 60, (64, 192), 1, left, crc_of(0, 7, -9))
+    records = (Record(0, (1, 13), (b"a", b"bc"), left), Record(2, (0, 240), (b"", b"d"), right))
     _, example = documented_examples()
     assert bitstream.build(START, 300, 60, records, (64, 192)) == example
     assert bitstream.parse(example) == (bitstream.Header(
         Arithmetic.PORTABLE, 0x21, 0, b"\x01\x23\xab\xcd", 300, 60, (64, 192), 2), records)
+
+
+PLACE = {"width": 300, "height": 60, "tile": (64, 192), "number": 1, "before": 7, "crc": 9}
+
+
+def test_seal_is_the_crc_of_all_that_it_binds():
+    assert bitstream.seal(**PLACE) == zlib.crc32(struct.pack("<7I", 300, 60, 64, 192, 1, 7, 9))
+    for name, value in (("width", 299), ("height", 61), ("tile", (192, 64)), ("number", 0), ("before", 6), ("crc", 8)):
+        assert bitstream.seal(**{**PLACE, name: value}) != bitstream.seal(**PLACE), name
+    largest = 2 ** 32 - 1
+    assert bitstream.seal(65535, 65535, (64, 64), 2 ** 20 - 1, largest, largest) == zlib.crc32(
+        struct.pack("<7I", 65535, 65535, 64, 64, 2 ** 20 - 1, largest, largest))
+
+
+def test_seal_of_an_only_tile_knows_no_tiles():
+    bare = zlib.crc32(struct.pack("<7I", 300, 60, 0, 0, 0, 0, 9))
+    assert bitstream.seal(300, 60, None, 0, 0, 9) == bitstream.seal(300, 60, (64, 320), 0, 0, 9) == bare
 
 
 def random_record(rng, count):
@@ -132,15 +152,15 @@ def test_records_alone_round_trip():
 
 @pytest.mark.parametrize(("packed", "num_strings", "message"), [
     (b"", 1, bitstream.BAD_RECORD),
-    (b"\0" * 5, 1, bitstream.BAD_RECORD),  # phase and CRC, no check
+    (b"\0" * 5, 1, bitstream.BAD_RECORD),  # phase and seal, no check
     (b"\0" * 7, 2, bitstream.BAD_RECORD),  # no length
-    (b"\0\0\0\1" + b"CRC!", 2, bitstream.BAD_RECORD),  # one byte too few
-    (b"\0\0\0\x7f" + b"abcCRC!", 2, bitstream.BAD_RECORD),
-    (b"\0\0\0\xff\xff\xff\x7f" + b"abcCRC!", 2, bitstream.BAD_RECORD),
-    (b"\0\0\0\x81\0" + b"abcCRC!", 2, bitstream.BAD_RECORD),  # 1 in two bytes
-    (b"\0\0\0\x81\x80\x80\x80\0" + b"abcCRC!", 2, bitstream.BAD_RECORD),  # a length in five bytes
-    (b"\4\0" + b"CRC!", 1, bitstream.BAD_PHASE),
-    (b"\xff\0\0\0" + b"CRC!", 2, bitstream.BAD_PHASE),
+    (b"\0\0\0\1" + b"SEAL", 2, bitstream.BAD_RECORD),  # one byte too few
+    (b"\0\0\0\x7f" + b"abcSEAL", 2, bitstream.BAD_RECORD),
+    (b"\0\0\0\xff\xff\xff\x7f" + b"abcSEAL", 2, bitstream.BAD_RECORD),
+    (b"\0\0\0\x81\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # 1 in two bytes
+    (b"\0\0\0\x81\x80\x80\x80\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # a length in five bytes
+    (b"\4\0" + b"SEAL", 1, bitstream.BAD_PHASE),
+    (b"\xff\0\0\0" + b"SEAL", 2, bitstream.BAD_PHASE),
 ])
 def test_what_is_no_record_is_refused(packed, num_strings, message):
     with pytest.raises(DataError) as caught:
@@ -191,7 +211,7 @@ def test_appended_bytes_are_refused_with_and_without_a_fitting_crc(data):
 
 
 @each_file
-@pytest.mark.parametrize("place", [-5, -10])  # the CRC of the symbols, and a string
+@pytest.mark.parametrize("place", [-5, -10])  # the seal, and a string
 def test_damage_in_a_record_is_called_damage(data, place):
     broken = bytearray(data)
     broken[place] ^= 255
@@ -235,8 +255,8 @@ def flagged(flags):
     return START[:5] + bytes([flags]) + START[6:]
 
 
-CRC = b"\1\2\3\4"  # of a record's symbols
-RECORD = b"\0\0hi" + CRC  # one string
+SEAL = b"\1\2\3\4"
+RECORD = b"\0\0hi" + SEAL  # one string
 TAIL = b"\x01\x08" + RECORD  # n, the record's length
 TILED, WITH_CHUNKS, BOTH = flagged(4), flagged(8) + b"\x01\x01\x01", flagged(12) + b"\x01\x01\x01\x01\x01"
 HUGE = b"\xff\xff\xff\x7f"  # 2^28 - 1
@@ -296,13 +316,13 @@ HOSTILE = [
 # What stands in a record: `parse` of Python opens all of them, the graph one when its tile's turn has come.
 HOSTILE_RECORDS = [
     (START + b"\x01\x01\x01\x00", bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x01\x05\x00" + CRC, bitstream.BAD_RECORD),  # no check
-    (START + b"\x01\x01\x01\x08\x04\x00hi" + CRC, bitstream.BAD_PHASE),
-    (START + b"\x01\x01\x01\x06\xff\x00" + CRC, bitstream.BAD_PHASE),
-    (START + b"\x01\x01\x02\x07\x00\x00\x00" + CRC, bitstream.BAD_RECORD),  # two strings, no length
-    (START + b"\x01\x01\x02\x0a\x00\x00\x00\x03hi" + CRC, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0d\x00\x00\x00" + HUGE + b"hi" + CRC, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0b\x00\x00\x00\x82\x00hi" + CRC, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x01\x05\x00" + SEAL, bitstream.BAD_RECORD),  # no check
+    (START + b"\x01\x01\x01\x08\x04\x00hi" + SEAL, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x01\x06\xff\x00" + SEAL, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x02\x07\x00\x00\x00" + SEAL, bitstream.BAD_RECORD),  # two strings, no length
+    (START + b"\x01\x01\x02\x0a\x00\x00\x00\x03hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0d\x00\x00\x00" + HUGE + b"hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0b\x00\x00\x00\x82\x00hi" + SEAL, bitstream.BAD_RECORD),
     (START + b"\x01\x01" + GREEDY, bitstream.BAD_RECORD),
     (TILED + b"\x41\x01\x01\x01\x01\x08\x00" + RECORD, bitstream.BAD_RECORD),  # an empty second record
     (TILED + b"\x41\x01\x01\x01\x01\x08\x08" + RECORD + b"\4" + RECORD[1:], bitstream.BAD_PHASE),

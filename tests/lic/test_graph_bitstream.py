@@ -1,4 +1,5 @@
 """The file format as TensorFlow operations: the bytes and the refusals of pure Python, also when exported."""
+import dataclasses
 import json
 import os
 import pathlib
@@ -35,15 +36,15 @@ def unpack_record_of_two(data):
     return graph_bitstream.unpack_record(data, 2)
 
 
-@tf.function(input_signature=[ANY_NUMBER, ANY_NUMBER, tf.TensorSpec([2], tf.int32), tf.TensorSpec([None], tf.string)])
-def pack_two(width, height, tile, records):
-    return graph_bitstream.pack(START, width, height, tile, 2, records)
+@tf.function(input_signature=[ANY_NUMBER, ANY_NUMBER, tf.TensorSpec([2], tf.int32), tf.TensorSpec([None], tf.string),
+                              tf.TensorSpec([None], tf.int64)])
+def pack_two(width, height, tile, records, crcs):
+    return graph_bitstream.pack(START, width, height, tile, 2, records, crcs)
 
 
-@tf.function(input_signature=[ANY_NUMBER, tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.string),
-                              tf.TensorSpec([], tf.int64)])
-def pack_record_of_two(phase, checks, strings, crc):
-    return graph_bitstream.pack_record(phase, checks, strings, crc)
+@tf.function(input_signature=[ANY_NUMBER, tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.string)])
+def pack_record_of_two(phase, checks, strings):
+    return graph_bitstream.pack_record(phase, checks, strings)
 
 
 graph_crc32 = tf.function(graph_bitstream.crc32, input_signature=[ANY_STRING])
@@ -60,7 +61,7 @@ def documented(name):
     return names[name]
 
 
-documented_check, documented_crc = documented("symbol_check"), documented("symbols_crc")
+documented_check, documented_crc, documented_seal = map(documented, ("symbol_check", "symbols_crc", "seal"))
 
 
 class Served:
@@ -99,14 +100,22 @@ def served(saved):
     return Served(saved)
 
 
-def as_record(phase, checks, strings, crc):
-    return Record(int(phase), tuple(checks.numpy()), tuple(strings.numpy()), int(crc))
+def as_record(phase, checks, strings, seal):
+    return Record(int(phase), tuple(checks.numpy()), tuple(strings.numpy()), int(seal))
 
 
-def packed(record):
-    """A record's bytes as the graph writes them; eagerly, so n is free."""
-    return graph_bitstream.pack_record(
-        record.phase, list(record.checks), list(record.strings), tf.constant(record.crc, tf.int64)).numpy()
+def unsealed(record):
+    """A record's bytes as the graph writes them before the file is made; eagerly, so n is free."""
+    return graph_bitstream.pack_record(record.phase, list(record.checks), list(record.strings)).numpy()
+
+
+def sealed_up(width, height, tile, records):
+    """Records whose seals are the CRC-32 of symbols, with the seals that they have in a file."""
+    done = []
+    for number, record in enumerate(records):
+        seal = bitstream.seal(width, height, tile, number, done[-1].seal if done else 0, record.seal)
+        done.append(dataclasses.replace(record, seal=seal))
+    return tuple(done)
 
 
 def random_record(rng, count=2, lengths=(0, 1, 127, 128, 300)):
@@ -146,25 +155,43 @@ def test_graph_and_python_write_the_same_bytes_and_read_each_other(served):
     for _ in range(60):
         sides = rng.choice([1, 127, 128, 16383, 16384, 65535]), rng.randint(1, 65535)
         record = random_record(rng, lengths=[0, 1, 127, 128, 300, 16384])
-        one = pack_record_of_two(record.phase, record.checks, record.strings, record.crc).numpy()
-        assert one == bitstream.pack_record(record) == packed(record)
-        data = pack_two(*sides, (64, 64), [one]).numpy()
-        assert data == bitstream.build(START, *sides, [record])
+        one = pack_record_of_two(record.phase, record.checks, record.strings).numpy()
+        assert one == bitstream.pack_record(record)[:-4] == unsealed(record)
+        data = pack_two(*sides, (64, 64), [one], [record.seal]).numpy()
+        expected = sealed_up(*sides, None, [record])
+        assert data == bitstream.build(START, *sides, expected)
         rounded = tuple(-(-side // 64) * 64 for side in sides)
-        assert served.read(data) == ((*sides, rounded[::-1]), (record,))
-        assert bitstream.parse(data)[1] == (record,)
+        assert served.read(data) == ((*sides, rounded[::-1]), expected)
+        assert bitstream.parse(data)[1] == expected
 
 
 def test_graph_and_python_write_the_same_tiles_and_read_each_other(served):
     rng = random.Random(2)
     for _ in range(40):
         sides, tile = (rng.randint(65, 700), rng.randint(1, 700)), (rng.choice([64, 256, 65536]), rng.choice([64, 128]))
-        records = tuple(random_record(rng) for _ in range(bitstream.num_tiles(*sides, tile)))
-        data = bitstream.build(START, *sides, records, tile if len(records) > 1 else None)
-        assert pack_two(*sides, tile, [bitstream.pack_record(record) for record in records]).numpy() == data
+        records = [random_record(rng) for _ in range(bitstream.num_tiles(*sides, tile))]
+        expected = sealed_up(*sides, tile, records)
+        data = bitstream.build(START, *sides, expected, tile if len(records) > 1 else None)
+        assert pack_two(*sides, tile, [bitstream.pack_record(record)[:-4] for record in records],
+                        [record.seal for record in records]).numpy() == data
         (*read_sides, read_tile), read = served.read(data)
-        assert tuple(read_sides) == sides and read == records and bitstream.parse(data)[1] == records
+        assert tuple(read_sides) == sides and read == expected == bitstream.parse(data)[1]
         assert read_tile == tile or len(records) == 1
+
+
+@pytest.mark.parametrize(("sides", "tile"), [
+    ((300, 60), (64, 192)), ((300, 60), (64, 320)), ((300, 60), None), ((65535, 65535), (64, 65536)),
+    ((65535, 1), (65536, 64))])
+def test_seal_is_that_of_python(sides, tile):
+    count, rng = bitstream.num_tiles(*sides, tile), random.Random(11)
+    graph_seal = tf.function(graph_bitstream.seal)
+    for number in {0, count // 2, count - 1}:
+        for _ in range(5):
+            before, crc = (rng.choice([0, 2 ** 31, 2 ** 32 - 1, rng.randrange(2 ** 32)]) for _ in range(2))
+            found = graph_seal(tf.constant(sides), tf.constant(tile or (64, 64)), tf.constant(count),
+                               tf.constant(number), tf.constant(before, tf.int64), tf.constant(crc, tf.int64))
+            assert found.numpy() == bitstream.seal(*sides, tile, number, before, crc)
+            assert found.numpy() == documented_seal(*sides, *(tile if count > 1 else (0, 0)), number, before, crc)
 
 
 def test_one_tile_in_a_tiled_file_is_read(served):
@@ -176,20 +203,22 @@ def test_one_tile_in_a_tiled_file_is_read(served):
 @pytest.mark.parametrize("count", [1, 255])
 def test_one_and_255_strings_round_trip_eagerly(count):
     record = Record(3, tuple(range(count)), tuple(bytes([i]) * i for i in range(count)), 2 ** 32 - 1)
-    assert packed(record) == bitstream.pack_record(record)
-    data = graph_bitstream.pack(START, 3, 2, tf.constant([64, 64]), count, tf.constant([packed(record)])).numpy()
-    assert data == bitstream.build(START, 3, 2, [record])
+    one = tf.constant([unsealed(record)])
+    assert one.numpy()[0] == bitstream.pack_record(record)[:-4]
+    data = graph_bitstream.pack(START, 3, 2, tf.constant([64, 64]), count, one, tf.constant([record.seal], tf.int64))
+    (expected,) = sealed_up(3, 2, None, [record])
+    assert data.numpy() == bitstream.build(START, 3, 2, [expected])
     (back,) = graph_bitstream.unpack(data, START, count).records
-    assert as_record(*graph_bitstream.unpack_record(back, count)) == record
+    assert as_record(*graph_bitstream.unpack_record(back, count)) == expected
 
 
 def test_strings_of_two_megabytes_round_trip(served):
     rng = random.Random(3)
     for strings in ((bytes(2 ** 21), rng.randbytes(2 ** 14)), (rng.randbytes(2 ** 14), bytes(2 ** 21))):
-        record = Record(0, (0, 0), strings, 0)
-        data = pack_two(1, 1, (64, 64), [pack_record_of_two(0, (0, 0), strings, 0)]).numpy()
-        assert data == bitstream.build(START, 1, 1, [record])
-        assert served.read(data)[1] == (record,)
+        expected = sealed_up(1, 1, None, [Record(0, (0, 0), strings, 5)])
+        data = pack_two(1, 1, (64, 64), [pack_record_of_two(0, (0, 0), strings)], [5]).numpy()
+        assert data == bitstream.build(START, 1, 1, expected)
+        assert served.read(data)[1] == expected
 
 
 def test_unpack_skips_chunks_known_or_not(served):
@@ -203,23 +232,23 @@ def test_unpack_skips_chunks_known_or_not(served):
 
 
 def test_pack_refuses_what_the_format_does_not_hold(monkeypatch):
-    strings = [b"a", b"b"]
-    record = bitstream.pack_record(Record(0, (0, 0), (b"a", b"b"), 0))
+    strings, one, crc = [b"a", b"b"], tf.constant([b"\0\0\0\1ab"]), tf.constant([9], tf.int64)
+    tile = tf.constant([64, 64])
     for width, height in ((0, 1), (1, 0), (1, 65536), (65536, 1)):
-        assert "side" in refusal(pack_two, width, height, (64, 64), [record])
-    assert "check byte" in refusal(pack_record_of_two, 0, [0, 256], strings, 0)
-    assert "check byte" in refusal(pack_record_of_two, 0, [-1, 0], strings, 0)
-    assert "phase" in refusal(pack_record_of_two, 4, [0, 0], strings, 0)
-    assert "phase" in refusal(pack_record_of_two, -1, [0, 0], strings, 0)
+        assert "side" in refusal(pack_two, width, height, tile, one, crc)
+    assert "check byte" in refusal(pack_record_of_two, 0, [0, 256], strings)
+    assert "check byte" in refusal(pack_record_of_two, 0, [-1, 0], strings)
+    assert "phase" in refusal(pack_record_of_two, 4, [0, 0], strings)
+    assert "phase" in refusal(pack_record_of_two, -1, [0, 0], strings)
     with pytest.raises(AssertionError):
-        graph_bitstream.pack(START[:-1], 1, 1, tf.constant([64, 64]), 2, tf.constant([record]))
+        graph_bitstream.pack(START[:-1], 1, 1, tile, 2, one, crc)
     with pytest.raises(AssertionError):
-        graph_bitstream.pack_record(0, [0] * 256, [b""] * 256, tf.constant(0, tf.int64))
-    monkeypatch.setattr(bitstream, "MAX_LENGTH", 3)
-    assert "string has at most 3" in refusal(
-        graph_bitstream.pack_record, 0, [0, 0], [b"", b"abcd"], tf.constant(0, tf.int64))
-    assert "tile has at most 3" in refusal(
-        graph_bitstream.pack, START, 1, 1, tf.constant([64, 64]), 2, tf.constant([record]))
+        graph_bitstream.pack_record(0, [0] * 256, [b""] * 256)
+    monkeypatch.setattr(bitstream, "MAX_LENGTH", 9)
+    assert "string has at most 9" in refusal(graph_bitstream.pack_record, 0, [0, 0], [b"", bytes(10)])
+    assert "tile has at most 9" in refusal(graph_bitstream.pack, START, 1, 1, tile, 2, one, crc)   # 6 and the seal
+    monkeypatch.setattr(bitstream, "MAX_LENGTH", 10)
+    assert graph_bitstream.pack(START, 1, 1, tile, 2, one, crc)
 
 
 @each_file
@@ -290,8 +319,8 @@ def test_version_1_is_refused_as_older(served):
     assert refusal(served.file, bytes.fromhex(example)) == bitstream.OLDER
 
 
-CRC = b"\1\2\3\4"  # of a record's symbols
-RECORD = b"\0\0\0\1hi" + CRC  # two strings, 10 bytes
+SEAL = b"\1\2\3\4"
+RECORD = b"\0\0\0\1hi" + SEAL  # two strings, 10 bytes
 TAIL = b"\x02\x0a" + RECORD  # n, the record's length
 HUGE = b"\xff\xff\xff\x7f"  # 2^28 - 1
 GREEDY = b"\xff\x81\x0a\x00" + bytes(255) + HUGE * 254 + bytes(9)  # 255 strings in a record of 1281 bytes
@@ -347,14 +376,14 @@ HOSTILE = [
     # Insides of records.
     (START + b"\x01\x01\x02\x00", bitstream.BAD_RECORD),
     (START + b"\x01\x01\x02\x03\0\0\0", bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x06\0\0" + CRC, bitstream.BAD_RECORD),  # a check is missing
-    (START + b"\x01\x01\x02\x07\0\0\0" + CRC, bitstream.BAD_RECORD),  # ... and the length
-    (START + b"\x01\x01\x02\x0a\0\0\0\3hi" + CRC, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0d\0\0\0" + HUGE + b"hi" + CRC, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0b\0\0\0\x82\x00hi" + CRC, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0e\0\0\0\x80\x80\x80\x80\x00hi" + CRC, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0a\4\0\0\1hi" + CRC, bitstream.BAD_PHASE),
-    (START + b"\x01\x01\x02\x0a\xff\0\0\1hi" + CRC, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x02\x06\0\0" + SEAL, bitstream.BAD_RECORD),  # a check is missing
+    (START + b"\x01\x01\x02\x07\0\0\0" + SEAL, bitstream.BAD_RECORD),  # ... and the length
+    (START + b"\x01\x01\x02\x0a\0\0\0\3hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0d\0\0\0" + HUGE + b"hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0b\0\0\0\x82\x00hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0e\0\0\0\x80\x80\x80\x80\x00hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0a\4\0\0\1hi" + SEAL, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x02\x0a\xff\0\0\1hi" + SEAL, bitstream.BAD_PHASE),
     (TILED + b"\x41\x01\x01\x01\x02\x0a\x00" + RECORD, bitstream.BAD_RECORD),  # an empty second record
     (TILED + b"\x41\x01\x01\x01\x02\x0a\x0a" + RECORD + b"\4" + RECORD[1:], bitstream.BAD_PHASE),
     (TILED + b"\x41\x01\x01\x01\x02\x0e\x06" + RECORD + RECORD, bitstream.BAD_RECORD),
@@ -554,8 +583,9 @@ def test_batches_of_unknown_size_pack_and_unpack_inside_map_fn():
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 2], tf.string)])
     def there_and_back(widths, strings):
         def packed(both):
-            record = graph_bitstream.pack_record(3, [1, 2], both[1], tf.constant(9, tf.int64))
-            return graph_bitstream.pack(START, both[0], 5, tf.constant([64, 128]), 2, record[None])
+            record = graph_bitstream.pack_record(3, [1, 2], both[1])
+            return graph_bitstream.pack(START, both[0], 5, tf.constant([64, 128]), 2, record[None],
+                                        tf.constant([9], tf.int64))
 
         def unpacked(data):
             width, height, tile, records = graph_bitstream.unpack(data, START, 2)
@@ -567,16 +597,17 @@ def test_batches_of_unknown_size_pack_and_unpack_inside_map_fn():
 
     strings = [[b"", b"a" * 200], [b"bc", b""], [b"d", b"e"]]
     files, back = there_and_back([1, 300, 65535], strings)
-    widths, heights, tiles, phases, checks, strings_back, crcs = (t.numpy().tolist() for t in back)
+    widths, heights, tiles, phases, checks, strings_back, seals = (t.numpy().tolist() for t in back)
     assert strings_back == strings and widths == [1, 300, 65535] and heights == [5] * 3
     assert tiles == [[64, 64], [64, 320], [64, 65536]]
-    assert phases == [3] * 3 and checks == [[1, 2]] * 3 and crcs == [9] * 3
-    assert bitstream.parse(files.numpy()[1])[1] == (Record(3, (1, 2), (b"bc", b""), 9),)
+    assert phases == [3] * 3 and checks == [[1, 2]] * 3
+    assert seals == [bitstream.seal(width, 5, None, 0, 0, 9) for width in widths]
+    assert bitstream.parse(files.numpy()[1])[1] == (Record(3, (1, 2), (b"bc", b""), seals[1]),)
 
 
 def test_shapes_of_a_record_are_known_when_a_graph_is_made():
-    phase, checks, strings, crc = unpack_record_of_two.get_concrete_function().structured_outputs
-    assert (phase.shape, checks.shape, strings.shape, crc.shape) == ([], [2], [2], [])
+    phase, checks, strings, seal = unpack_record_of_two.get_concrete_function().structured_outputs
+    assert (phase.shape, checks.shape, strings.shape, seal.shape) == ([], [2], [2], [])
 
 
 SERVE = """
@@ -584,16 +615,17 @@ import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
 model, report = tf.saved_model.load(sys.argv[1]), {}
-records = [model.pack_record(tf.constant(phase), tf.constant([7, 250]), tf.constant([b"hi", last]),
-                             tf.constant(2 ** 32 - 1, tf.int64)) for phase, last in ((0, b"there"), (3, b"you"))]
+records = [model.pack_record(tf.constant(phase), tf.constant([7, 250]), tf.constant([b"hi", last]))
+           for phase, last in ((0, b"there"), (3, b"you"))]
 def packed(*records):
-    return model.pack(tf.constant(100), tf.constant(50), tf.constant([64, 64]), tf.stack(records))
+    crcs = tf.constant([2 ** 32 - 1] * len(records), tf.int64)
+    return model.pack(tf.constant(100), tf.constant(50), tf.constant([64, 64]), tf.stack(records), crcs)
 def unpacked(file):
     width, height, tile, records = model.unpack(file)
     parts = [model.unpack_record(record) for record in records]
     return [int(width), int(height), tile.numpy().tolist(), [
-        [int(phase), checks.numpy().tolist(), [s.decode() for s in strings.numpy()], int(crc)]
-        for phase, checks, strings, crc in parts]]
+        [int(phase), checks.numpy().tolist(), [s.decode() for s in strings.numpy()], int(seal)]
+        for phase, checks, strings, seal in parts]]
 files = [packed(records[0]), packed(*records)]
 report["packed"] = [file.numpy().hex() for file in files]
 report["unpacked"] = [unpacked(file) for file in files]
@@ -614,11 +646,15 @@ def test_saved_model_reads_and_writes_files_in_a_process_with_tensorflow_alone(s
     done = subprocess.run([sys.executable, "-c", SERVE, saved], cwd=tmp_path, check=True,
                           stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ""})
     report = json.loads(done.stdout.splitlines()[-1])
-    records = [Record(phase, (7, 250), (b"hi", last), 2 ** 32 - 1) for phase, last in ((0, b"there"), (3, b"you"))]
+    coded = [Record(phase, (7, 250), (b"hi", last), 2 ** 32 - 1) for phase, last in ((0, b"there"), (3, b"you"))]
+    one, two = sealed_up(100, 50, None, coded[:1]), sealed_up(100, 50, (64, 64), coded)
     assert [bytes.fromhex(data) for data in report["packed"]] == [
-        bitstream.build(START, 100, 50, records[:1]), bitstream.build(START, 100, 50, records, (64, 64))]
-    left, right = [0, [7, 250], ["hi", "there"], 2 ** 32 - 1], [3, [7, 250], ["hi", "you"], 2 ** 32 - 1]
-    assert report["unpacked"] == [[100, 50, [64, 128], [left]], [100, 50, [64, 64], [left, right]]]
+        bitstream.build(START, 100, 50, one), bitstream.build(START, 100, 50, two, (64, 64))]
+
+    def listed(record):
+        return [record.phase, list(record.checks), [string.decode() for string in record.strings], record.seal]
+
+    assert report["unpacked"] == [[100, 50, [64, 128], [*map(listed, one)]], [100, 50, [64, 64], [*map(listed, two)]]]
     assert report["check"] == documented_check(range(-5, 700)) and report["crc"] == documented_crc([range(-5, 700)])
     expected = [bitstream.TRUNCATED, bitstream.DAMAGED, bitstream.FOREIGN, bitstream.OLDER]
     assert len(report["refused"]) == len(expected)
