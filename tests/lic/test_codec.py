@@ -6,7 +6,9 @@ import dataclasses
 import io
 import os
 import resource
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -36,7 +38,10 @@ def test_decompressed_picture_is_the_reconstruction_of_the_model(script, saved, 
     restored = codecs[script].decompress(data)
     estimate = model.estimate(tf.constant(x[None], tf.float32))
     assert restored.dtype == np.uint8 and restored.shape == x.shape
-    np.testing.assert_array_equal(restored, model.reconstruct(estimate.y_hat, 70, 100)[0])
+    expected = model.reconstruct(estimate.y_hat, 70, 100)[0].numpy().astype(int)
+    # TCM's last slice has a residual in float32, which synthesis alone sees: two traces, one grey level.
+    loose = script == "lsk2023"
+    assert np.abs(restored - expected).max() <= loose and np.mean(restored != expected) <= 1e-3 * loose
     assert len(np.unique(restored)) > 10, "a reconstruction that shows nothing would prove nothing"
 
 
@@ -133,10 +138,19 @@ def test_first_string_that_is_wrong_is_the_one_that_is_named(data, codecs):
 
 
 @pytest.mark.parametrize("bit", [0, 17, 31])
-def test_symbols_that_only_their_crc_tells_apart_are_refused(bit, data, codecs):
+def test_symbols_that_only_their_seal_tells_apart_are_refused(bit, data, codecs):
     with pytest.raises(DataError) as error:
-        codecs["zyc2022"].decompress(rebuilt(data, crc=only_record(data).crc ^ 1 << bit))
-    assert str(error.value) == f"the symbols {DIFFERENT}"
+        codecs["zyc2022"].decompress(rebuilt(data, seal=only_record(data).seal ^ 1 << bit))
+    assert str(error.value) == bitstream.MISPLACED
+
+
+def test_seal_is_that_of_the_symbols_and_their_place(codecs, saved, pixels):
+    """All of it once more from the model's symbols and the document's words."""
+    model, _ = weights.load(str(saved["zyc2022"]))
+    x = pixels(70, 90)
+    symbols = model.encode(tf.constant(x[None], tf.float32)).symbols
+    crc = zlib.crc32(b"".join(s.numpy().astype("<i4").tobytes() for s in symbols))
+    assert only_record(codecs["zyc2022"].compress(x)).seal == zlib.crc32(struct.pack("<7I", 90, 70, 0, 0, 0, 0, crc))
 
 
 def test_string_of_another_picture_is_refused(data, codecs, pixels):

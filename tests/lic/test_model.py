@@ -106,7 +106,7 @@ def test_decoder_reconstructs_exactly_what_was_estimated(tiny, picture):
     estimate, bits = assert_codes(tiny, x)
     # TCM's last slice has a residual that synthesis alone sees; it is not rounded.
     settled = sum(tiny.context.depths[:-1] if getattr(tiny.context, "refine", None) else tiny.context.depths)
-    assert not np.any(np.asarray(estimate.y_hat, np.float64)[..., :settled] * 256 % 1), "settled latents are on the grid"
+    assert not np.any(np.asarray(estimate.y_hat, np.float64)[..., :settled] * 256 % 1), "portable latents on the grid"
     assert settled >= tiny.preset.latent_depth / 2
     symbols = tiny.encode(x).symbols
     assert all(len(np.unique(s)) > 2 for s in symbols), "there is something to code in every string"
