@@ -148,7 +148,8 @@ def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, bef
       before: the seal of the tile before it, 0 for the first.
       crc: CRC-32 of the tile's symbols.
     """
-    return zlib.crc32(struct.pack("<7I", width, height, *(tile or (0, 0)), number, before, crc))
+    sides = tile if tile and num_tiles(width, height, tile) > 1 else (0, 0)
+    return zlib.crc32(struct.pack("<7I", width, height, *sides, number, before, crc))
 
 
 def build(start: bytes, width: int, height: int, records: Sequence[Record], tile: tuple[int, int] | None = None,
@@ -206,6 +207,8 @@ def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:
     units = (reader.varint(), reader.varint()) if flags & TILED_BIT else None
     num_strings = reader.byte()
     section = reader.take(reader.varint()) if flags & CHUNKS_BIT else b""
+    # The number of tiles hangs on these.
+    _demand(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, BAD_SIDE)
     _demand(units is None or all(1 <= side <= MAX_TILE for side in units), BAD_TILE)
     tile = (units[0] * TILE_UNIT, units[1] * TILE_UNIT) if units else None
     count = num_tiles(width, height, tile)
@@ -215,7 +218,6 @@ def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:
     _demand(zlib.crc32(data[:reader.end]) == int.from_bytes(data[reader.end:], "little"), DAMAGED)
     # Only a faulty writer gets here with one of these wrong.
     _demand(data[7] <= MAX_QUALITY, BAD_QUALITY)
-    _demand(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, BAD_SIDE)
     _demand(num_strings > 0, NO_STRINGS)
     header = Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], data[7], data[8:12], width, height, tile,
                     num_strings, tuple(_chunks(section)))

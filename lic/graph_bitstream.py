@@ -169,13 +169,13 @@ def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
         (at_count >= end, bitstream.TRUNCATED),
         *((has_chunks & fault, message) for fault, message in chunk_faults),
         (index_at > end, bitstream.TRUNCATED),
+        (_outside(sides, 1, bitstream.MAX_SIDE), bitstream.BAD_SIDE),
         (has_tiles & _outside(units, 1, bitstream.MAX_TILE), bitstream.BAD_TILE),
         (count > end - index_at, bitstream.TRUNCATED),
         *index_faults,
         (ends[-1] > tf.cast(end, tf.int64), bitstream.TRUNCATED),
         (ends[-1] < tf.cast(end, tf.int64), bitstream.TRAILING),
         (_stored_crc(data, end) != crc32(tf.strings.substr(data, 0, tf.maximum(end, 0))), bitstream.DAMAGED),
-        (_outside(sides, 1, bitstream.MAX_SIDE), bitstream.BAD_SIDE),
         (head[at_count] != num_strings, tf.strings.format(
             f"the file holds {{}} strings a tile, this model writes {num_strings}", head[at_count]))])
     with tf.control_dependencies([guard]):
@@ -325,11 +325,10 @@ def _piece(data: tf.Tensor, at: tf.Tensor | int, length: tf.Tensor | int) -> tup
 
 def _tiling(sides: tf.Tensor, units: tf.Tensor, has_tiles: tf.Tensor, most: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A tile's (height, width) in pixels, and the number of tiles; at most `most`, where more can't be true."""
-    whole = -(-sides[::-1] // bitstream.TILE_UNIT)
-    units = tf.where(has_tiles, tf.clip_by_value(units, 1, bitstream.MAX_TILE), whole)
-    tile = tf.maximum(units, 1) * bitstream.TILE_UNIT
-    count = tf.reduce_prod(-(-tf.cast(sides[::-1], tf.int64) // tf.cast(tile, tf.int64)))
-    return tile, tf.cast(tf.clip_by_value(count, 1, tf.cast(tf.maximum(most, 1), tf.int64)), tf.int32)
+    size = tf.clip_by_value(sides[::-1], 1, bitstream.MAX_SIDE)   # height and width; `unpack` refuses others
+    whole = -(-size // bitstream.TILE_UNIT)
+    tile = tf.where(has_tiles, tf.clip_by_value(units, 1, bitstream.MAX_TILE), whole) * bitstream.TILE_UNIT
+    return tile, tf.minimum(tf.reduce_prod(-(-size // tile)), tf.maximum(most, 1))
 
 
 def _read_varints(head: tf.Tensor, at: tf.Tensor | int, count: int, end: tf.Tensor

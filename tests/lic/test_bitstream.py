@@ -1,7 +1,8 @@
-"""The file format in pure Python: the documented example, round trips, and every kind of broken file."""
+"""The file format in pure Python: the documented examples, round trips, and every kind of broken file."""
 import pathlib
 import random
 import re
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -10,7 +11,7 @@ import zlib
 import pytest
 
 from lic import bitstream
-from lic.bitstream import Arithmetic
+from lic.bitstream import Arithmetic, Record
 from lic.errors import DataError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -18,7 +19,17 @@ START = bitstream.prefix(Arithmetic.PORTABLE, 0x21, 0, bytes.fromhex("0123ABCD")
 
 
 def small_file(chunks=()):
-    return bitstream.build(START, 768, 512, [7, 250], [b"hi", b"\x00\xff" * 70], chunks)
+    return bitstream.build(START, 768, 512, [Record(1, (7, 250), (b"hi", b"\x00\xff" * 70), 0x89ABCDEF)], None, chunks)
+
+
+def tiled_file():
+    """Six tiles, in two rows of three; one record needs a length of two bytes."""
+    records = [Record(i % 4, (i, 250), (b"hi" * i, bytes([i]) * (130 if i == 4 else 1)), i << 28) for i in range(6)]
+    return bitstream.build(START, 300, 200, records, (128, 128))
+
+
+FILES = {"plain": small_file(), "chunks": small_file([("NOTE", b"ok")]), "tiles": tiled_file()}
+each_file = pytest.mark.parametrize("data", FILES.values(), ids=FILES)
 
 
 def sealed(body):
@@ -34,19 +45,55 @@ def refusal(data):
     return message
 
 
-def documented_example():
-    block = re.search(r"```hex\n(.*?)```", (ROOT / "res/doc/format.md").read_text(encoding="utf-8"), re.S)
-    assert block
-    return bytes.fromhex("".join(line.split("  ")[0] for line in block[1].splitlines()))
+def documented_examples():
+    blocks = re.findall(r"```hex\n(.*?)```", (ROOT / "res/doc/format.md").read_text(encoding="utf-8"), re.S)
+    return [bytes.fromhex("".join(line.split("  ")[0] for line in block.splitlines())) for block in blocks]
+
+
+def crc_of(*symbols):
+    """Written down as the document says."""
+    return zlib.crc32(struct.pack(f"<{len(symbols)}i", *symbols))
 
 
 def test_documented_example_is_what_the_code_writes_and_reads():
-    data = bitstream.build(START, 768, 512, [7, 0], [b"hi", b""], [("NOTE", b"ok")])
-    assert data == documented_example()
-    header, strings = bitstream.parse(documented_example())
-    assert header == bitstream.Header(
-        Arithmetic.PORTABLE, 0x21, 0, b"\x01\x23\xab\xcd", 768, 512, (7, 0), (2, 0), (("NOTE", b"ok"),))
-    assert strings == (b"hi", b"")
+    seal = bitstream.seal(768, 512, None, 0, 0, crc_of(3, -1, 2))
+    records = (Record(0, (7, 0), (b"hi", b""), seal),)
+    example, _ = documented_examples()
+    assert bitstream.build(START, 768, 512, records, None, [("NOTE", b"ok")]) == example
+    assert bitstream.parse(example) == (bitstream.Header(
+        Arithmetic.PORTABLE, 0x21, 0, b"\x01\x23\xab\xcd", 768, 512, None, 2, (("NOTE", b"ok"),)), records)
+
+
+def test_documented_tiled_example_is_what_the_code_writes_and_reads():
+    left = bitstream.seal(300, 60, (64, 192), 0, 0, crc_of(1, -2, 0, 5))
+    right = bitstream.seal(300, 60, (64, 192), 1, left, crc_of(0, 7, -9))
+    records = (Record(0, (1, 13), (b"a", b"bc"), left), Record(2, (0, 240), (b"", b"d"), right))
+    _, example = documented_examples()
+    assert bitstream.build(START, 300, 60, records, (64, 192)) == example
+    assert bitstream.parse(example) == (bitstream.Header(
+        Arithmetic.PORTABLE, 0x21, 0, b"\x01\x23\xab\xcd", 300, 60, (64, 192), 2), records)
+
+
+PLACE = {"width": 300, "height": 60, "tile": (64, 192), "number": 1, "before": 7, "crc": 9}
+
+
+def test_seal_is_the_crc_of_all_that_it_binds():
+    assert bitstream.seal(**PLACE) == zlib.crc32(struct.pack("<7I", 300, 60, 64, 192, 1, 7, 9))
+    for name, value in (("width", 299), ("height", 61), ("tile", (192, 64)), ("number", 0), ("before", 6), ("crc", 8)):
+        assert bitstream.seal(**{**PLACE, name: value}) != bitstream.seal(**PLACE), name
+    largest = 2 ** 32 - 1
+    assert bitstream.seal(65535, 65535, (64, 64), 2 ** 20 - 1, largest, largest) == zlib.crc32(
+        struct.pack("<7I", 65535, 65535, 64, 64, 2 ** 20 - 1, largest, largest))
+
+
+def test_seal_of_an_only_tile_knows_no_tiles():
+    bare = zlib.crc32(struct.pack("<7I", 300, 60, 0, 0, 0, 0, 9))
+    assert bitstream.seal(300, 60, None, 0, 0, 9) == bitstream.seal(300, 60, (64, 320), 0, 0, 9) == bare
+
+
+def random_record(rng, count):
+    strings = tuple(rng.randbytes(rng.choice([0, 1, 127, 128, 300])) for _ in range(count))
+    return Record(rng.randrange(4), tuple(rng.randrange(256) for _ in range(count)), strings, rng.randrange(2 ** 32))
 
 
 def test_parse_returns_what_build_was_given():
@@ -56,26 +103,82 @@ def test_parse_returns_what_build_was_given():
         start = bitstream.prefix(rng.choice(list(Arithmetic)), rng.randrange(256), rng.randrange(101),
                                  rng.randbytes(4))
         sides = rng.choice([1, 127, 128, 16383, 16384, 65535]), rng.randint(1, 65535)
-        checks = tuple(rng.randrange(256) for _ in range(count))
-        strings = tuple(rng.randbytes(rng.choice([0, 1, 127, 128, 300])) for _ in range(count))
+        records = (random_record(rng, count),)
         chunks = tuple(("EXIF", rng.randbytes(rng.choice([0, 5, 200]))) for _ in range(rng.randrange(3)))
-        data = bitstream.build(start, *sides, checks, strings, chunks)
+        data = bitstream.build(start, *sides, records, None, chunks)
         header, parsed = bitstream.parse(data)
-        assert parsed == strings and header.prefix == start and (header.width, header.height) == sides
-        assert header.checks == checks and header.chunks == chunks
-        assert header.lengths == tuple(map(len, strings))
-        assert bitstream.build(header.prefix, header.width, header.height, header.checks, parsed,
-                               header.chunks) == data
+        assert parsed == records and header.prefix == start and (header.width, header.height) == sides
+        assert header.tile is None and header.num_strings == count and header.chunks == chunks
+        assert bitstream.build(header.prefix, header.width, header.height, parsed, header.tile, header.chunks) == data
+
+
+def test_parse_returns_the_tiles_that_build_was_given():
+    rng = random.Random(2)
+    for _ in range(200):
+        width, height, count = rng.randint(1, 900), rng.randint(1, 900), rng.choice([1, 2, 9])
+        tile = rng.choice([64, 128, 192, 65536]), rng.choice([64, 128, 192, 65536])
+        rows, columns = len(range(0, height, tile[0])), len(range(0, width, tile[1]))
+        assert bitstream.num_tiles(width, height, tile) == rows * columns
+        records = tuple(random_record(rng, count) for _ in range(rows * columns))
+        chunks = rng.choice([(), (("NOTE", b"ok"),)])
+        data = bitstream.build(START, width, height, records, tile, chunks)
+        header, parsed = bitstream.parse(data)
+        assert parsed == records and (header.width, header.height, header.tile) == (width, height, tile)
+        assert header.prefix == START and header.num_strings == count and header.chunks == chunks
+
+
+def test_picture_of_ten_thousand_tiles_round_trips():
+    record = Record(3, (9,), (b"",), 2 ** 32 - 1)
+    data = bitstream.build(START, 65535, 640, [record] * 10 * 1024, (64, 64))
+    header, records = bitstream.parse(data)
+    assert header.tile == (64, 64) and len(records) == 10 * 1024 and set(records) == {record}
 
 
 def test_long_strings_round_trip_with_varints_of_three_and_four_bytes():
-    strings = (bytes(16384), bytes(2 ** 21), b"end")
-    header, parsed = bitstream.parse(bitstream.build(START, 1, 1, [0, 0, 0], strings))
-    assert parsed == strings and header.lengths == (16384, 2 ** 21, 3)
+    record = Record(0, (0, 0, 0), (bytes(16384), bytes(2 ** 21), bytes(2 ** 21)), 0)
+    data = bitstream.build(START, 1, 1, [record])
+    assert bitstream.parse(data)[1] == (record,)
+    assert len(data) == 12 + 2 + 1 + 4 + 1 + 3 + (3 + 4) + 16384 + 2 ** 22 + 4 + 4
 
 
-def test_header_costs_23_bytes_before_two_usual_strings():
-    assert len(bitstream.build(START, 768, 512, [0, 0], [bytes(16383), bytes(128)])) == 23 + 16383 + 128 + 4
+def test_records_alone_round_trip():
+    rng = random.Random(3)
+    for count in [1, 2, 9, 255] * 20:
+        record = random_record(rng, count)
+        packed = bitstream.pack_record(record)
+        assert bitstream.unpack_record(packed, count) == record
+        assert len(packed) >= 1 + count + count - 1 + 4 + sum(map(len, record.strings))
+
+
+@pytest.mark.parametrize(("packed", "num_strings", "message"), [
+    (b"", 1, bitstream.BAD_RECORD),
+    (b"\0" * 5, 1, bitstream.BAD_RECORD),  # phase and seal, no check
+    (b"\0" * 7, 2, bitstream.BAD_RECORD),  # no length
+    (b"\0\0\0\1" + b"SEAL", 2, bitstream.BAD_RECORD),  # one byte too few
+    (b"\0\0\0\x7f" + b"abcSEAL", 2, bitstream.BAD_RECORD),
+    (b"\0\0\0\xff\xff\xff\x7f" + b"abcSEAL", 2, bitstream.BAD_RECORD),
+    (b"\0\0\0\x81\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # 1 in two bytes
+    (b"\0\0\0\x81\x80\x80\x80\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # a length in five bytes
+    (b"\4\0" + b"SEAL", 1, bitstream.BAD_PHASE),
+    (b"\xff\0\0\0" + b"SEAL", 2, bitstream.BAD_PHASE),
+])
+def test_what_is_no_record_is_refused(packed, num_strings, message):
+    with pytest.raises(DataError) as caught:
+        bitstream.unpack_record(packed, num_strings)
+    assert str(caught.value) == message
+
+
+def test_last_string_takes_what_the_others_leave():
+    assert bitstream.unpack_record(b"\1\2rest\x01\0\0\x80", 1) == Record(1, (2,), (b"rest",), 0x80000001)
+    assert bitstream.unpack_record(b"\3\2\2\1rest\0\0\0\0", 2) == Record(3, (2, 2), (b"r", b"est"), 0)
+
+
+def test_header_of_the_bundled_models_costs_at_most_32_bytes_before_the_lengths():
+    """Eleven strings, the most that any of them has; both sides and the record as large as the document says."""
+    strings = (*[b""] * 10, bytes(2 ** 21 - 1 - 26))
+    data = bitstream.build(START, 16383, 16383, [Record(0, (9,) * 11, strings, 0)])
+    assert len(data) - len(strings[-1]) - 10 - 2 * 4 == 32
+    assert data[20:32] == b"\0" + b"\x09" * 11 and data[32:42] == bytes(10)
 
 
 def test_module_loads_neither_tensorflow_nor_numpy():
@@ -84,33 +187,35 @@ def test_module_loads_neither_tensorflow_nor_numpy():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("chunks", [(), [("NOTE", b"ok")]])
-def test_every_flipped_bit_is_refused(chunks):
-    data = small_file(chunks)
+@each_file
+def test_every_flipped_bit_is_refused(data):
+    bitstream.parse(data)
     for bit in range(8 * len(data)):
         broken = bytearray(data)
         broken[bit // 8] ^= 1 << bit % 8
         refusal(bytes(broken))
 
 
-@pytest.mark.parametrize("chunks", [(), [("NOTE", b"ok")]])
-def test_every_shortened_file_is_called_truncated(chunks):
-    data = small_file(chunks)
+@each_file
+def test_every_shortened_file_is_called_truncated(data):
     assert refusal(b"") == bitstream.EMPTY
     for length in range(1, len(data)):
         assert refusal(data[:length]) == bitstream.TRUNCATED
 
 
-def test_appended_bytes_are_refused_with_and_without_a_fitting_crc():
-    assert refusal(small_file() + b"\0") == bitstream.TRAILING
-    assert refusal(small_file() + small_file()) == bitstream.TRAILING
-    assert refusal(sealed(small_file()[:-4] + b"\0")) == bitstream.TRAILING
+@each_file
+def test_appended_bytes_are_refused_with_and_without_a_fitting_crc(data):
+    assert refusal(data + b"\0") == bitstream.TRAILING
+    assert refusal(data + data) == bitstream.TRAILING
+    assert refusal(sealed(data[:-4] + b"\0")) == bitstream.TRAILING
 
 
-def test_damage_in_a_string_is_called_damage():
-    data = bytearray(small_file())
-    data[-10] ^= 255
-    assert refusal(bytes(data)) == bitstream.DAMAGED
+@each_file
+@pytest.mark.parametrize("place", [-5, -10])  # the seal, and a string
+def test_damage_in_a_record_is_called_damage(data, place):
+    broken = bytearray(data)
+    broken[place] ^= 255
+    assert refusal(bytes(broken)) == bitstream.DAMAGED
 
 
 @pytest.mark.parametrize(("data", "name"), [
@@ -127,51 +232,154 @@ def test_a_foreign_file_without_a_name_is_called_foreign():
 
 
 def test_newer_versions_and_unknown_flags_are_refused_as_newer():
-    unknown = [flags for flags in range(256) if flags & 0xF4 or flags & 3 == 3]
-    for place, value in [(4, version) for version in range(2, 256)] + [(5, flags) for flags in unknown]:
+    unknown = [flags for flags in range(256) if flags & 0xF0 or flags & 3 == 3]
+    for place, value in [(4, version) for version in range(3, 256)] + [(5, flags) for flags in unknown]:
         body = bytearray(small_file()[:-4])
         body[place] = value
         assert refusal(sealed(bytes(body))).startswith(bitstream.NEWER)
 
 
-TAIL = b"\x01\x00\x02hi"  # one string
-WITH_CHUNKS = START[:5] + b"\x08" + START[6:] + b"\x01\x01\x01\x00\x02"  # one string of two bytes, 1 x 1
+VERSION_1 = bytes.fromhex(  # the example of its document
+    "F14C494301082100 0123ABCD 8006 8004 02 0700 0200 07 4E4F5445 02 6F6B 6869 0CF9431E")
 
 
-@pytest.mark.parametrize(("body", "message"), [
+def test_version_1_is_refused_as_older():
+    assert refusal(VERSION_1) == bitstream.OLDER
+    for version_2 in FILES.values():
+        assert refusal(sealed(version_2[:4] + b"\1" + version_2[5:-4])) == bitstream.OLDER
+    assert refusal(VERSION_1[:5] + b"\xff" + VERSION_1[6:]) == bitstream.OLDER, "whatever its flags meant"
+    assert "compress it again" in bitstream.OLDER
+
+
+def flagged(flags):
+    return START[:5] + bytes([flags]) + START[6:]
+
+
+SEAL = b"\1\2\3\4"
+RECORD = b"\0\0hi" + SEAL  # one string
+TAIL = b"\x01\x08" + RECORD  # n, the record's length
+TILED, WITH_CHUNKS, BOTH = flagged(4), flagged(8) + b"\x01\x01\x01", flagged(12) + b"\x01\x01\x01\x01\x01"
+HUGE = b"\xff\xff\xff\x7f"  # 2^28 - 1
+GREEDY = b"\xff\x81\x0a\x00" + bytes(255) + HUGE * 254 + bytes(9)  # 255 strings in a record of 1281 bytes
+
+HOSTILE = [
     (START + b"\x80\x80\x80\x80\x01\x01" + TAIL, bitstream.MALFORMED),  # width in five bytes
     (START + b"\x80" * 40, bitstream.MALFORMED),
+    (START + b"\xff" * 300, bitstream.MALFORMED),
     (START + b"\x81\x00\x01" + TAIL, bitstream.MALFORMED),  # 1 in two bytes
-    (START + b"\x01\x01\x01\x00\x82\x00hi", bitstream.MALFORMED),
+    (START + b"\x01\x81\x00" + TAIL, bitstream.MALFORMED),
     (START + b"\x00\x01" + TAIL, bitstream.BAD_SIDE),
+    (START + b"\x01\x00" + TAIL, bitstream.BAD_SIDE),
     (START + b"\x01\x80\x80\x04" + TAIL, bitstream.BAD_SIDE),  # 65536
-    (START + b"\x01\xff\xff\xff\x7f" + TAIL, bitstream.BAD_SIDE),
+    (START + b"\x80\x80\x04\x01" + TAIL, bitstream.BAD_SIDE),
+    (START + b"\x01" + HUGE + TAIL, bitstream.BAD_SIDE),
+    (START + HUGE + HUGE + TAIL, bitstream.BAD_SIDE),
+    (START + b"\x01\x01", bitstream.TRUNCATED),  # the CRC is where the count should be
+    (START + b"\x01\x01\x01", bitstream.TRUNCATED),  # ... and where the record's length should be
+    # Tiles.
+    (TILED + b"\x01\x01\x00\x01" + TAIL, bitstream.BAD_TILE),
+    (TILED + b"\x01\x01\x01\x00" + TAIL, bitstream.BAD_TILE),
+    (TILED + b"\x01\x01\x81\x08\x01" + TAIL, bitstream.BAD_TILE),  # 1025 units
+    (TILED + b"\x01\x01\x01\x81\x08" + TAIL, bitstream.BAD_TILE),
+    (TILED + b"\x01\x01" + HUGE + HUGE + TAIL, bitstream.BAD_TILE),
+    (TILED + b"\x01\x01\x81\x00\x01" + TAIL, bitstream.MALFORMED),
+    (TILED + b"\x01\x01\x01\x81\x00" + TAIL, bitstream.MALFORMED),
+    (TILED + b"\x01\x01\x80\x80\x80\x80\x01\x01" + TAIL, bitstream.MALFORMED),
+    (TILED + b"\x01\x01\x01", bitstream.TRUNCATED),
+    (TILED + b"\x01\x01\x01\x01", bitstream.TRUNCATED),
+    (TILED + b"\x00\x01\x01\x01" + TAIL, bitstream.BAD_SIDE),  # no tiles at all
+    (TILED + b"\x01\x00\x01\x01" + TAIL, bitstream.BAD_SIDE),
+    (TILED + HUGE + HUGE + b"\x01\x01" + TAIL, bitstream.BAD_SIDE),
+    (TILED + b"\xff\xff\x03\xff\xff\x03\x01\x01" + TAIL, bitstream.TRUNCATED),  # 2^20 tiles in 9 bytes
+    (TILED + b"\x41\x41\x01\x01\x01" + b"\x06" * 3, bitstream.TRUNCATED),  # 4 tiles in 3 bytes
+    (TILED + b"\x41\x01\x01\x01" + TAIL, bitstream.TRUNCATED),  # 2 tiles, one record: 0 is the other's length
+    (TILED + b"\x41\x01\x01\x01\x01\x08\x08" + RECORD, bitstream.TRUNCATED),  # the second record is missing
+    (TILED + b"\x41\x01\x01\x01\x01\x08\x81\x00" + RECORD + RECORD, bitstream.MALFORMED),
+    (TILED + b"\x41\x01\x01\x01\x01\x08\x07" + RECORD + RECORD, bitstream.TRAILING),
+    (TILED + b"\x41\x01\x01\x01\x01\x08\x09" + RECORD + RECORD, bitstream.TRUNCATED),
+    (TILED + b"\x40\x01\x01\x01\x01\x08" + RECORD + RECORD, bitstream.TRAILING),  # 64 pixels are one tile
+    # Lengths of records.
+    (START + b"\x01\x01\x01\x09" + RECORD, bitstream.TRUNCATED),
+    (START + b"\x01\x01\x01" + HUGE + RECORD, bitstream.TRUNCATED),
+    (START + b"\x01\x01\x01\x07" + RECORD, bitstream.TRAILING),
+    (START + b"\x01\x01\x01\x00" + RECORD, bitstream.TRAILING),
+    (START + b"\x01\x01\x01\x88\x00" + RECORD, bitstream.MALFORMED),
+    (START + b"\x01\x01\x01\x80\x80\x80\x80\x01" + RECORD, bitstream.MALFORMED),
+    # Chunks.
+    (WITH_CHUNKS + HUGE + b"\x08" + RECORD, bitstream.TRUNCATED),
+    (WITH_CHUNKS + b"\x80\x80\x80\x80\x80\x00" + RECORD, bitstream.MALFORMED),
+    (WITH_CHUNKS + b"\x81\x00\x00\x08" + RECORD, bitstream.MALFORMED),
+    (WITH_CHUNKS + b"\x09" + RECORD, bitstream.TRUNCATED),
+    (BOTH + HUGE + b"\x08" + RECORD, bitstream.TRUNCATED),
+    (BOTH + b"\x00\x07" + RECORD, bitstream.TRAILING),
+]
+# What stands in a record: `parse` of Python opens all of them, the graph one when its tile's turn has come.
+HOSTILE_RECORDS = [
+    (START + b"\x01\x01\x01\x00", bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x01\x05\x00" + SEAL, bitstream.BAD_RECORD),  # no check
+    (START + b"\x01\x01\x01\x08\x04\x00hi" + SEAL, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x01\x06\xff\x00" + SEAL, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x02\x07\x00\x00\x00" + SEAL, bitstream.BAD_RECORD),  # two strings, no length
+    (START + b"\x01\x01\x02\x0a\x00\x00\x00\x03hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0d\x00\x00\x00" + HUGE + b"hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0b\x00\x00\x00\x82\x00hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01" + GREEDY, bitstream.BAD_RECORD),
+    (TILED + b"\x41\x01\x01\x01\x01\x08\x00" + RECORD, bitstream.BAD_RECORD),  # an empty second record
+    (TILED + b"\x41\x01\x01\x01\x01\x08\x08" + RECORD + b"\4" + RECORD[1:], bitstream.BAD_PHASE),
+    (TILED + b"\x41\x01\x01\x01\x01\x0b\x05" + RECORD + RECORD, bitstream.BAD_RECORD),
+]
+# Without a model, Python alone has a word for these.
+HOSTILE_TO_PYTHON = [
     (START[:7] + b"\x65" + START[8:] + b"\x01\x01" + TAIL, bitstream.BAD_QUALITY),
-    (START + b"\x01\x01\x00", bitstream.NO_STRINGS),
-    (START + b"\x01\x01\x01\x00\x03hi", bitstream.TRUNCATED),
-    (START + b"\x01\x01\x01\x00\xff\xff\xff\x7fhi", bitstream.TRUNCATED),  # 2^28 - 1 bytes
-    (START + b"\x01\x01\xff" + bytes(255) + b"\xff\xff\xff\x7f" * 255, bitstream.TRUNCATED),
-    (START + b"\x01\x01\x01\x00\x01hi", bitstream.TRAILING),
-    (WITH_CHUNKS + b"\xff\xff\xff\x7fhi", bitstream.TRUNCATED),
-    (WITH_CHUNKS + b"\x03NOThi", bitstream.BAD_CHUNKS),
-    (WITH_CHUNKS + b"\x06NOTE\x02ohi", bitstream.BAD_CHUNKS),
-    (WITH_CHUNKS + b"\x05NOT\x00\x00hi", bitstream.BAD_CHUNKS),
-])
+    (START + b"\x01\x01\x00\x08" + RECORD, bitstream.NO_STRINGS),
+    (WITH_CHUNKS + b"\x03NOT\x08" + RECORD, bitstream.BAD_CHUNKS),
+    (WITH_CHUNKS + b"\x06NOTE\x02o\x08" + RECORD, bitstream.BAD_CHUNKS),
+    (WITH_CHUNKS + b"\x05NOT\x00\x00\x08" + RECORD, bitstream.BAD_CHUNKS),
+    (BOTH + b"\x05NOTE\x01\x08" + RECORD, bitstream.BAD_CHUNKS),
+]
+
+
+def numbered(cases):
+    """Bytes make names that no terminal likes."""
+    return pytest.mark.parametrize(("body", "message"), cases, ids=range(len(cases)))
+
+
+@numbered([*HOSTILE, *HOSTILE_RECORDS, *HOSTILE_TO_PYTHON])
 def test_hostile_structure_under_a_fitting_crc_is_refused(body, message):
     assert refusal(sealed(body)) == message
 
 
+@pytest.mark.parametrize("body", [
+    START + b"\x01\x01" + TAIL, TILED + b"\x01\x01\x01\x01" + TAIL, TILED + b"\x01\x01\x80\x08\x80\x08" + TAIL,
+    TILED + b"\x41\x01\x01\x01\x01\x08\x08" + RECORD + RECORD, WITH_CHUNKS + b"\x00\x08" + RECORD,
+    BOTH + b"\x05NOTE\x00\x08" + RECORD], ids=range(6))
+def test_structure_without_hostility_is_read(body):
+    """The bodies of which the hostile ones are twisted forms are right themselves."""
+    _, records = bitstream.parse(sealed(body))
+    assert set(records) == {Record(0, (0,), (b"hi",), 0x04030201)}
+
+
 def test_an_empty_chunk_section_and_unknown_chunks_are_read():
-    assert bitstream.parse(sealed(WITH_CHUNKS + b"\x00hi"))[1] == (b"hi",)
-    header, _ = bitstream.parse(sealed(WITH_CHUNKS + b"\x0bzz 9\x01!NOTE\x00hi"))
+    assert bitstream.parse(sealed(WITH_CHUNKS + b"\x00\x08" + RECORD))[1][0].strings == (b"hi",)
+    header, _ = bitstream.parse(sealed(WITH_CHUNKS + b"\x0bzz 9\x01!NOTE\x00\x08" + RECORD))
     assert header.chunks == (("zz 9", b"!"), ("NOTE", b""))
 
 
-def test_hostile_lengths_allocate_nothing():
-    body = START + b"\x01\x01\xff" + bytes(255) + b"\xff\xff\xff\x7f" * 255
+@pytest.mark.parametrize("body", [
+    START + b"\x01\x01" + GREEDY,  # strings
+    START + b"\x01\x01\xff" + HUGE,  # a record
+    START + HUGE + HUGE + b"\xff" + HUGE * 9,
+    TILED + b"\xff\xff\x03\xff\xff\x03\x01\x01\xff" + HUGE * 255,  # a million tiles
+    TILED + b"\xff\xff\x03\xff\x01\x01\x01\x01" + HUGE * 1024 * 4,  # four thousand, with that many lengths
+    TILED + HUGE + HUGE + HUGE + HUGE + b"\x01" + HUGE * 255,
+    WITH_CHUNKS + HUGE + bytes(99),  # chunks
+    WITH_CHUNKS + b"\x08NOTE" + HUGE + TAIL,
+], ids=["strings", "record", "sides", "tiles", "records", "units", "section", "chunk"])
+def test_hostile_lengths_allocate_nothing(body):
+    data = sealed(body)
     tracemalloc.start()
     try:
-        refusal(sealed(body))
+        refusal(data)
         assert tracemalloc.get_traced_memory()[1] < 200_000
     finally:
         tracemalloc.stop()
@@ -183,20 +391,42 @@ def test_random_bytes_raise_nothing_but_data_errors():
         noise = rng.randbytes(rng.randrange(80))
         refusal(noise)
         refusal(START + noise)
+        refusal(TILED + noise)
         try:  # under a fitting CRC some noise is a file, and nothing else may happen
-            bitstream.parse(sealed(START[:5] + rng.choice([b"\0", b"\x08"]) + START[6:] + noise))
+            bitstream.parse(sealed(flagged(rng.choice([0, 4, 8, 12])) + noise))
         except DataError as error:
             assert "\n" not in str(error)
+        try:
+            bitstream.unpack_record(noise, rng.choice([1, 2, 9]))
+        except DataError as error:
+            assert str(error) in (bitstream.BAD_RECORD, bitstream.BAD_PHASE)
 
 
-def test_what_does_not_fit_is_not_written():
-    for width, height in ((0, 1), (1, 65536)):
+def test_what_does_not_fit_is_not_written(monkeypatch):
+    for width, height in ((0, 1), (1, 65536), (65536, 1)):
         with pytest.raises(DataError, match="does not fit"):
-            bitstream.build(START, width, height, [0], [b""])
+            bitstream.build(START, width, height, [Record(0, (0,), (b"",), 0)])
 
     class Huge(bytes):
         def __len__(self):
             return 2 ** 28
 
     with pytest.raises(DataError, match="do not fit"):
-        bitstream.build(START, 1, 1, [0], [Huge()])
+        bitstream.build(START, 1, 1, [Record(0, (0, 0), (Huge(), b""), 0)])
+    monkeypatch.setattr(bitstream, "MAX_LENGTH", 99)
+    bitstream.build(START, 1, 1, [Record(0, (0,), (bytes(93),), 0)])
+    with pytest.raises(DataError, match="do not fit"):  # the last string has no length of its own, but its record has
+        bitstream.build(START, 1, 1, [Record(0, (0,), (bytes(94),), 0)])
+
+
+@pytest.mark.parametrize("wrong", [
+    {"records": []}, {"records": [Record(0, (0,), (b"",), 0)] * 2}, {"tile": (64, 100)},
+    {"tile": (64, 64), "width": 65}, {"start": START[:-1]}, {"start": flagged(4)}, {"start": flagged(8)},
+    {"records": [Record(4, (0,), (b"",), 0)]}, {"records": [Record(0, (), (), 0)]},
+    {"records": [Record(0, (0, 0), (b"",), 0)]}, {"records": [Record(0, (0,) * 256, (b"",) * 256, 0)]},
+    {"records": [Record(0, (0,), (b"",), 0), Record(0, (0, 0), (b"", b""), 0)], "tile": (64, 64), "width": 65}])
+def test_a_writer_that_breaks_the_format_is_caught(wrong):
+    right = {"start": START, "width": 1, "height": 1, "records": [Record(0, (0,), (b"",), 0)], "tile": None}
+    bitstream.build(**right)
+    with pytest.raises(AssertionError):
+        bitstream.build(**{**right, **wrong})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from PIL import Image
 
 import config
 from lic import bitstream, cli, commands, images, registry
-from lic.bitstream import Arithmetic
+from lic.bitstream import Arithmetic, Record
 
 SCRIPTS = tuple(config.PRESETS)
 ROOT = os.path.dirname(os.path.abspath(config.__file__))
@@ -87,11 +88,14 @@ def desk_folder(tmp_path_factory):
     (folder / "empty").write_bytes(b"")
     (folder / "no-model").mkdir()
     start = bitstream.prefix(Arithmetic.PORTABLE, 0x14, 0, b"\1\2\3\4")
-    (folder / "file.tfci").write_bytes(bitstream.build(start, 100, 50, [1, 2], [b"abc", b"de"]))
+    (folder / "file.tfci").write_bytes(bitstream.build(start, 100, 50, [Record(0, (1, 2), (b"abc", b"de"), 3)]))
+    (folder / "tiles.tfci").write_bytes(
+        bitstream.build(start, 100, 150, [Record(0, (1, 2), (b"abc", b"de"), 3)] * 2, (128, 256)))
     (folder / "float32.tfci").write_bytes(
-        bitstream.build(bitstream.prefix(Arithmetic.FLOAT32, 0xff, 0, b"\1\2\3\4"), 1, 1, [1], [b""]))
+        bitstream.build(bitstream.prefix(Arithmetic.FLOAT32, 0xff, 0, b"\1\2\3\4"), 1, 1, [Record(0, (1,), (b"",), 2)]))
     (folder / "cut.tfci").write_bytes((folder / "file.tfci").read_bytes()[:-3])
     (folder / "newer.tfci").write_bytes(bitstream.MAGIC + b"\7" + bytes(30))
+    (folder / "older.tfci").write_bytes(bitstream.MAGIC + b"\1" + bytes(30))
     return folder
 
 
@@ -125,10 +129,12 @@ MISUSE = [  # (arguments, exit code, what the line says)
     (["decompress", "picture.png"], 1, "picture.png: this is not a file of this codec: it begins like a PNG picture"),
     (["decompress", "cut.tfci"], 1, "cut.tfci: the file is truncated"),
     (["decompress", "newer.tfci"], 1, "newer.tfci: the file was made by a newer version"),
+    (["decompress", "older.tfci"], 1, "older.tfci: the file was made by an older version"),
     (["decompress", "no-model"], 1, "cannot read no-model: this is a directory"),
     (["info", "nothing.tfci"], 1, "cannot read nothing.tfci: no such file"),
     (["info", "text.txt"], 1, "text.txt: this is not a file of this codec"),
     (["info", "cut.tfci"], 1, "cut.tfci: the file is truncated"),
+    (["info", "older.tfci"], 1, "older.tfci: the file was made by an older version"),
 ]
 
 
@@ -143,18 +149,21 @@ def test_every_misuse_is_one_line_with_its_exit_code_and_needs_no_tensorflow(des
 
 
 def test_info_of_a_file_needs_no_tensorflow(desk_folder):
-    plain, as_json, other = ask(["zyc2022", "info", desk_folder / "file.tfci"],
-                                ["zyc2022", "info", "--json", desk_folder / "file.tfci"],
-                                ["zyc2022", "info", "--json", desk_folder / "float32.tfci"])
-    for code, _, err, tensorflow in (plain, as_json, other):
+    plain, as_json, other, tiles = ask(["zyc2022", "info", desk_folder / "file.tfci"],
+                                       ["zyc2022", "info", "--json", desk_folder / "file.tfci"],
+                                       ["zyc2022", "info", "--json", desk_folder / "float32.tfci"],
+                                       ["zyc2022", "info", "--json", desk_folder / "tiles.tfci"])
+    for code, _, err, tensorflow in (plain, as_json, other, tiles):
         assert (code, err, tensorflow) == (0, "", False)
     size = (desk_folder / "file.tfci").stat().st_size
     assert json.loads(as_json[1]) == {
         "file": str(desk_folder / "file.tfci"), "script": "lsk2023", "preset": "tiny", "weights_id": "01020304",
         "bundled": False, "arithmetic": "portable", "width": 100, "height": 50, "bytes": size,
-        "bits_per_pixel": round(8 * size / 5000, 6), "string_bytes": [3, 2]}
+        "bits_per_pixel": round(8 * size / 5000, 6), "tiles": 1, "tile": "none", "string_bytes": [3, 2]}
     facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in plain[1].splitlines())
     assert facts["weights id"] == "01020304" and facts["width"] == "100" and facts["bundled"] == "no"
+    about = json.loads(tiles[1])
+    assert (about["tiles"], about["tile"], about["string_bytes"]) == (2, "256 x 128", [6, 4])
     assert json.loads(other[1])["script"] == "unknown" and json.loads(other[1])["arithmetic"] == "float32"
 
 
@@ -259,14 +268,15 @@ def restored(compressed, codecs, pictures, script, saved, tmp_path_factory):
     for name in SIZES:
         shutil.copy(compressed[1] / f"{name}.tfci", files / f"{name}.tfci")
     data = (files / "rgb.png.tfci").read_bytes()
-    header, strings = bitstream.parse(data)
-    other_check = [(header.checks[0] + 1) % 251, *header.checks[1:]]
+    header, records = bitstream.parse(data)
+    other_check = ((records[0].checks[0] + 1) % 251, *records[0].checks[1:])
     bad = {
-        "altered": bitstream.build(header.prefix, header.width, header.height, other_check, strings),
+        "altered": bitstream.build(header.prefix, header.width, header.height,
+                                   [dataclasses.replace(records[0], checks=other_check)]),
         "damaged": data[:100] + bytes([data[100] ^ 4]) + data[101:],
-        "hostile": bitstream.build(header.prefix, 65535, 65535, header.checks, strings),
+        "hostile": bitstream.build(header.prefix, 65535, 65535, records),
         "float32": bitstream.build(bitstream.prefix(Arithmetic.FLOAT32, header.model_code, 0, header.weights_id),
-                                   header.width, header.height, header.checks, strings),
+                                   header.width, header.height, records),
         "foreign": codecs["zyc2022"].compress(images.read(pictures / "one.png").pixels)}
     for name, contents in bad.items():
         (files / f"{name}.tfci").write_bytes(contents)
@@ -280,7 +290,7 @@ def test_bad_files_are_a_line_each_and_the_rest_is_done(restored, codecs):
     assert ran.code == 1 and not ran.out
     other = codecs["zyc2022"].weights_id
     for name, says in (
-            ("altered", "the symbols of string 0 are not those that were encoded"), ("damaged", "checksum"),
+            ("altered", "the symbols of z (string 0) are not those that were encoded"), ("damaged", "checksum"),
             ("hostile", "larger than this codec decodes"), ("float32", "made with --arithmetic float32: give the same"),
             ("foreign", f"made by model {other} (zyc2022 tiny), not by {codecs['lsk2023'].weights_id}")):
         start = f"lsk2023: {files / name}.tfci: "

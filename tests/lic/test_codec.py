@@ -6,7 +6,9 @@ import dataclasses
 import io
 import os
 import resource
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -36,7 +38,10 @@ def test_decompressed_picture_is_the_reconstruction_of_the_model(script, saved, 
     restored = codecs[script].decompress(data)
     estimate = model.estimate(tf.constant(x[None], tf.float32))
     assert restored.dtype == np.uint8 and restored.shape == x.shape
-    np.testing.assert_array_equal(restored, model.reconstruct(estimate.y_hat, 70, 100)[0])
+    expected = model.reconstruct(estimate.y_hat, 70, 100)[0].numpy().astype(int)
+    # TCM's last slice has a residual in float32, which synthesis alone sees: two traces, one grey level.
+    loose = script == "lsk2023"
+    assert np.abs(restored - expected).max() <= loose and np.mean(restored != expected) <= 1e-3 * loose
     assert len(np.unique(restored)) > 10, "a reconstruction that shows nothing would prove nothing"
 
 
@@ -44,15 +49,21 @@ def test_decompressed_picture_is_the_reconstruction_of_the_model(script, saved, 
 @pytest.mark.parametrize("size", [(1, 1), (1, 130), (64, 64), (37, 65)], ids=str)
 def test_picture_of_any_size_keeps_its_size(script, size, codecs, pixels):
     data = codecs[script].compress(pixels(*size))
-    header, strings = bitstream.parse(data)
+    header, (record,) = bitstream.parse(data)
     assert (header.height, header.width) == size and config.by_code(header.model_code)[0] == script
-    assert len(strings) == len(header.checks) > 1
+    assert header.tile is None and len(record.strings) == len(record.checks) == header.num_strings > 1
     assert codecs[script].decompress(data).shape == (*size, 3)
 
 
-def test_file_is_hardly_longer_than_its_strings(codecs, pixels):
-    data = codecs["hypmqw2022"].compress(pixels(64, 64))
-    assert len(data) - sum(map(len, bitstream.parse(data)[1])) <= 32 + bitstream.CRC_BYTES
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_file_is_hardly_longer_than_its_strings(script, codecs, pixels):
+    data = codecs[script].compress(pixels(64, 64))
+    _, (record,) = bitstream.parse(data)
+    lengths = sum(1 if len(string) < 128 else 2 for string in record.strings[:-1])
+    strings = sum(map(len, record.strings))
+    before = data.index(bytes([record.phase, *record.checks])) + 1 + len(record.checks)   # all before the lengths
+    assert before <= 32
+    assert len(data) - strings == before + lengths + 2 * bitstream.CRC_BYTES <= 32 + 4 + 4 + lengths
 
 
 def test_array_and_image_of_any_kind_give_the_bytes_of_their_pixels(codecs, pixels):
@@ -88,40 +99,74 @@ def data(codecs, pixels) -> bytes:
     return codecs["zyc2022"].compress(pixels(70, 70))
 
 
-def rebuilt(data: bytes, **changes) -> bytes:
-    """A file whose checksum is right, but with other things in it."""
-    header, strings = bitstream.parse(data)
-    parts = {"start": header.prefix, "width": header.width, "height": header.height, "checks": header.checks,
-             "strings": strings}
-    return bitstream.build(**{**parts, **changes})
+def rebuilt(data: bytes, start=None, width=None, height=None, **changes) -> bytes:
+    """A file in one piece whose checksum is right, but with other things in it."""
+    header, (record,) = bitstream.parse(data)
+    return bitstream.build(start or header.prefix, width or header.width, height or header.height,
+                           [dataclasses.replace(record, **changes)])
+
+
+def only_record(data: bytes) -> bitstream.Record:
+    _, (record,) = bitstream.parse(data)
+    return record
 
 
 def test_rebuilt_file_without_changes_is_the_file(data):
     assert rebuilt(data) == data
 
 
-@pytest.mark.parametrize("string", [0, 1, 2])
-def test_symbols_that_differ_from_the_encoded_ones_are_refused_by_name(string, data, codecs):
-    checks = list(bitstream.parse(data)[0].checks)
-    checks[string] = (checks[string] + 1) % 251
-    with pytest.raises(DataError, match=f"^the symbols of string {string} are not those that were encoded"):
-        codecs["zyc2022"].decompress(rebuilt(data, checks=checks))
+DIFFERENT = "are not those that were encoded: this machine computes otherwise"
+
+
+@pytest.mark.parametrize(("script", "names"), [
+    ("zyc2022", ["z", "slice 0", "slice 1"]), ("lsk2023", ["z", "slice 0", "slice 1"]),
+    ("hypmqw2022", ["z", *(f"{half} of slice {k}" for k in range(3) for half in ("anchors", "rest"))])])
+def test_symbols_that_differ_from_the_encoded_ones_are_refused_by_name(script, names, codecs, pixels):
+    data = codecs[script].compress(pixels(64, 64))
+    right = only_record(data).checks
+    assert len(right) == len(names)
+    for string, name in enumerate(names):
+        checks = (*right[:string], (right[string] + 1) % 251, *right[string + 1:])
+        with pytest.raises(DataError) as error:
+            codecs[script].decompress(rebuilt(data, checks=checks))
+        assert str(error.value) == f"the symbols of {name} (string {string}) {DIFFERENT}"
+
+
+def test_first_string_that_is_wrong_is_the_one_that_is_named(data, codecs):
+    with pytest.raises(DataError, match=r"^the symbols of slice 0 \(string 1\) are not"):
+        codecs["zyc2022"].decompress(rebuilt(data, checks=(only_record(data).checks[0], 255, 255)))
+
+
+@pytest.mark.parametrize("bit", [0, 17, 31])
+def test_symbols_that_only_their_seal_tells_apart_are_refused(bit, data, codecs):
+    with pytest.raises(DataError) as error:
+        codecs["zyc2022"].decompress(rebuilt(data, seal=only_record(data).seal ^ 1 << bit))
+    assert str(error.value) == bitstream.MISPLACED
+
+
+def test_seal_is_that_of_the_symbols_and_their_place(codecs, saved, pixels):
+    """All of it once more from the model's symbols and the document's words."""
+    model, _ = weights.load(str(saved["zyc2022"]))
+    x = pixels(70, 90)
+    symbols = model.encode(tf.constant(x[None], tf.float32)).symbols
+    crc = zlib.crc32(b"".join(s.numpy().astype("<i4").tobytes() for s in symbols))
+    assert only_record(codecs["zyc2022"].compress(x)).seal == zlib.crc32(struct.pack("<7I", 90, 70, 0, 0, 0, 0, crc))
 
 
 def test_string_of_another_picture_is_refused(data, codecs, pixels):
-    _, strings = bitstream.parse(data)
-    _, others = bitstream.parse(codecs["zyc2022"].compress(pixels(70, 70, seed=5)))
+    strings = only_record(data).strings
+    others = only_record(codecs["zyc2022"].compress(pixels(70, 70, seed=5))).strings
     assert strings[1] != others[1]
-    with pytest.raises(DataError, match=r"string 1|does not decode"):
-        codecs["zyc2022"].decompress(rebuilt(data, strings=[strings[0], others[1], *strings[2:]]))
+    with pytest.raises(DataError, match=r"slice 0 \(string 1\)|does not decode"):
+        codecs["zyc2022"].decompress(rebuilt(data, strings=(strings[0], others[1], *strings[2:])))
 
 
-@pytest.mark.parametrize("strings", [[b"", b"", b""], [b"\xff" * 99] * 3, [b"\0"] * 3])
+@pytest.mark.parametrize("strings", [(b"", b"", b""), (b"\xff" * 99,) * 3, (b"\0",) * 3])
 def test_strings_of_rubbish_are_refused_in_one_line(strings, data, codecs):
     with pytest.raises(DataError) as error:
         codecs["zyc2022"].decompress(rebuilt(data, strings=strings))
     assert "\n" not in str(error.value)
-    assert "the symbols of string" in str(error.value) or "does not decode" in str(error.value)
+    assert DIFFERENT in str(error.value) or "does not decode" in str(error.value)
 
 
 def test_every_flipped_bit_and_every_cut_is_refused(data, codecs):
@@ -202,9 +247,9 @@ def test_codec_brings_its_own_tf32_and_puts_back_what_was_set(codecs, pixels):
     graph = codecs["zyc2022"].graph
 
     class Watching:
-        def compress_pixels(self, x):
+        def encode(self, *arguments):
             seen.append(switch.tensor_float_32_execution_enabled())
-            return graph.compress_pixels(x)
+            return graph.encode(*arguments)
 
     for allowed in (True, False):
         about = {**codecs["zyc2022"].about, "tf32": allowed}

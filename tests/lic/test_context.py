@@ -79,7 +79,8 @@ def test_slices_see_the_first_slices_before_them(most):
             np.testing.assert_array_equal(got, part)
 
 
-def test_refined_slices_are_on_the_grid_and_are_what_later_slices_and_the_synthesis_see():
+@pytest.mark.parametrize(("most", "num_seen"), [(None, 2), (3, 2), (2, 2), (1, 1)])
+def test_refined_slices_are_on_the_grid_where_later_slices_see_them_and_the_rest_are_for_the_synthesis(most, num_seen):
     depths, supports, inputs = (2, 2, 2), [], []
 
     def refine(x):
@@ -87,18 +88,24 @@ def test_refined_slices_are_on_the_grid_and_are_what_later_slices_and_the_synthe
         return x[..., 1:3] * 0.3 + 1
 
     y = latents(1, 2, 3, 6)
-    context = channel_context(depths, supports, refine=[refine] * 3)
-    y_hat = context.code(HYPER, Watched(context.parts(y))).numpy()
-    residual = 0.5 * np.tanh(0.3 * y.numpy().astype(np.float64) + 1)
-    np.testing.assert_array_equal(y_hat, np.round((y + residual) * 256) / 256)
-    assert np.abs(residual).max() > 0.1
+    context = channel_context(depths, supports, refine=[refine] * 3, max_support_slices=most)
+    coder = Watched(context.parts(y))
+    y_hat = context.code(HYPER, coder).numpy()
+    refined = y.numpy() + 0.5 * np.tanh(0.3 * y.numpy().astype(np.float64) + 1)
+    assert np.abs(refined - y).max() > 0.1 and y_hat.dtype == np.float32
+    cut = 2 * num_seen
+    np.testing.assert_array_equal(y_hat[..., :cut], (np.round(refined * 256) / 256)[..., :cut])
+    np.testing.assert_allclose(y_hat[..., cut:], refined[..., cut:], rtol=1e-6)    # float32
+    assert np.all(y_hat[..., cut:] * 256 % 1 != 0), "no grid"
+    assert len(coder.slack) == 2 * len(depths) + num_seen, "only what is rounded can be in doubt"
     for k, x in enumerate(inputs):
-        assert x.dtype == tf.float64
-        np.testing.assert_array_equal(x[..., :1], HYPER[0][..., :1])         # the mean support, then the slice itself
-        np.testing.assert_array_equal(x[..., 1:], y[..., 2 * k:2 * k + 2])
+        assert x.dtype == (tf.float64 if k < num_seen else tf.float32)
+        np.testing.assert_array_equal(x[..., :1], tf.cast(HYPER[0][..., :1], x.dtype))   # the mean support, then the
+        np.testing.assert_array_equal(x[..., 1:], y[..., 2 * k:2 * k + 2])               # slice itself
     for k, support in enumerate(supports):
+        assert len(support) == min(k, num_seen)
         if k:
-            np.testing.assert_array_equal(tf.concat(support, -1), y_hat[..., :2 * k])
+            np.testing.assert_array_equal(tf.concat(support, -1), y_hat[..., :2 * len(support)])
 
 
 class Groups:

@@ -60,7 +60,8 @@ def assert_codes(model, x):
     y_hat, symbols = model.decode_latent(encoded.strings, *x.shape[1:3])
     np.testing.assert_array_equal(y_hat, estimate.y_hat)
     same_bits(symbols, encoded.symbols)
-    assert len(encoded.strings) == len(encoded.symbols) == model.num_strings
+    assert len(encoded.strings) == len(encoded.symbols) == len(model.string_names) == model.num_strings
+    assert encoded.slack.shape == x.shape[:1] and np.all((encoded.slack >= 0) & (encoded.slack <= 0.5))
     return estimate, 8 * sum(len(s) for string in encoded.strings for s in string.numpy())
 
 
@@ -103,7 +104,10 @@ def test_sizes_may_be_unknown_when_a_graph_is_made(lively, tiny_tables, picture,
 def test_decoder_reconstructs_exactly_what_was_estimated(tiny, picture):
     x = tf.constant(picture(100, 140, 2))
     estimate, bits = assert_codes(tiny, x)
-    assert not np.any(np.asarray(estimate.y_hat, np.float64) * 256 % 1), "portable latents lie on the grid"
+    # TCM's last slice has a residual that synthesis alone sees; it is not rounded.
+    settled = sum(tiny.context.depths[:-1] if getattr(tiny.context, "refine", None) else tiny.context.depths)
+    assert not np.any(np.asarray(estimate.y_hat, np.float64)[..., :settled] * 256 % 1), "portable latents on the grid"
+    assert settled >= tiny.preset.latent_depth / 2
     symbols = tiny.encode(x).symbols
     assert all(len(np.unique(s)) > 2 for s in symbols), "there is something to code in every string"
     # A flush of up to 2 bytes a string; and an escape code is shorter than the estimate for values that the scales,
@@ -163,6 +167,7 @@ def test_batch_of_two_is_two_batches_of_one(tiny, picture):
         one, alone = tiny.estimate(x[i:i + 1]), tiny.encode(x[i:i + 1])
         same_bits([s[i:i + 1] for s in encoded.strings], alone.strings)
         same_bits([s[i:i + 1] for s in encoded.symbols], alone.symbols)
+        assert np.abs(encoded.slack[i] - alone.slack[0]) < 1e-9, "steps; float64 sums of another batch size"
         np.testing.assert_array_equal(both.y_hat[i:i + 1], one.y_hat)
         # float32 sums, which another batch size may put in another order.
         np.testing.assert_allclose(both.x_hat[i:i + 1], one.x_hat, rtol=1e-4, atol=1e-2)
