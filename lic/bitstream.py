@@ -44,12 +44,14 @@ TRAILING = "the file has bytes after its end"
 MALFORMED = "the file is damaged: a number in its header is not in its only legal form"
 BAD_SIDE = f"the file is damaged: the sides of its picture are not within 1..{MAX_SIDE} pixels"
 BAD_QUALITY = f"the file is damaged: its quality is not within 0..{MAX_QUALITY}"
-BAD_TILE = f"the file is damaged: the sides of its tiles are not within 1..{MAX_TILE} times {TILE_UNIT} pixels"
+BAD_TILE = "the file is damaged: the sides of its tiles are none that cut its picture"
+ESCAPES = "the symbols are not those that were encoded: the file has values left over, or too few"
 NO_STRINGS = "the file is damaged: it holds no strings"
 BAD_RECORD = "the file is damaged: the strings of a tile do not fill the space set aside for them"
 BAD_PHASE = f"the file is damaged: the phase of a grid is not within 0..{PHASES - 1}"
 BAD_CHUNKS = "the file is damaged: its metadata chunks do not fill the space set aside for them"
-MISPLACED = "this is not the tile that was encoded here: the file was forged or put together from others"
+MISPLACED = ("this is not the tile that was encoded here: the file was put together from others, or this machine computes "
+             "otherwise")
 DAMAGED = "the file is damaged: its checksum does not match its contents"
 
 _FOREIGNERS = (  # (offset, signature, name)
@@ -88,12 +90,14 @@ class Record:
       phase: 0..3, how many quarters of a step the grid of the locations is shifted.
       checks: a check byte for each string, see "The symbol checks" in format.md.
       strings: the range-coded strings.
+      escapes: the symbols that no table holds, in the order of the strings, each within +-2^27.
       seal: what binds its symbols to its place, see `seal`.
     """
 
     phase: int
     checks: tuple[int, ...]
     strings: tuple[bytes, ...]
+    escapes: tuple[int, ...]
     seal: int
 
 
@@ -139,17 +143,17 @@ def num_tiles(width: int, height: int, tile: tuple[int, int] | None) -> int:
     return -(-height // tile[0]) * -(-width // tile[1]) if tile else 1
 
 
-def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, before: int, crc: int) -> int:
+def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, phase: int, before: int, crc: int) -> int:
     """The CRC-32 that shows that a tile was decoded right, and stands where it was put.
 
     Args:
       width, height, tile: of the picture, as in `Header`.
       number: of the tile, from 0.
+      phase: of its grid.
       before: the seal of the tile before it, 0 for the first.
       crc: CRC-32 of the tile's symbols.
     """
-    sides = tile if tile and num_tiles(width, height, tile) > 1 else (0, 0)
-    return zlib.crc32(struct.pack("<7I", width, height, *sides, number, before, crc))
+    return zlib.crc32(struct.pack("<8I", width, height, *(tile or (0, 0)), number, phase, before, crc))
 
 
 def build(start: bytes, width: int, height: int, records: Sequence[Record], tile: tuple[int, int] | None = None,
@@ -188,6 +192,7 @@ def pack_record(record: Record) -> bytes:
     assert 0 <= record.phase < PHASES and len(record.checks) == len(record.strings) and 1 <= len(record.strings) <= 255
     return b"".join([
         bytes([record.phase]), bytes(record.checks), *(_varint(len(string)) for string in record.strings[:-1]),
+        _varint(len(record.escapes)), *(_varint(_zigzag(value)) for value in record.escapes),
         *record.strings, record.seal.to_bytes(CRC_BYTES, "little")])
 
 
@@ -212,6 +217,7 @@ def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:
     _demand(units is None or all(1 <= side <= MAX_TILE for side in units), BAD_TILE)
     tile = (units[0] * TILE_UNIT, units[1] * TILE_UNIT) if units else None
     count = num_tiles(width, height, tile)
+    _demand(tile is None or count > 1, BAD_TILE)
     _demand(count <= reader.left, TRUNCATED)  # before a list of a forged length is made
     packed = [reader.take(length) for length in [reader.varint() for _ in range(count)]]
     _demand(reader.left == 0, TRAILING)
@@ -229,12 +235,15 @@ def unpack_record(data: bytes, num_strings: int) -> Record:
     reader = _Reader(data, 0, max(0, len(data) - CRC_BYTES))
     try:
         phase, checks = reader.byte(), tuple(reader.take(num_strings))
-        strings = [reader.take(length) for length in [reader.varint() for _ in range(num_strings - 1)]]
+        lengths, count = [reader.varint() for _ in range(num_strings - 1)], reader.varint()
+        _demand(count <= reader.left, TRUNCATED)  # before a list of a forged length is made
+        escapes = tuple(_unzigzag(reader.varint()) for _ in range(count))
+        strings = [reader.take(length) for length in lengths]
     except DataError as error:
         raise DataError(BAD_RECORD) from error
     strings.append(reader.take(reader.left))
     _demand(phase < PHASES, BAD_PHASE)
-    return Record(phase, checks, tuple(strings), int.from_bytes(data[reader.end:], "little"))
+    return Record(phase, checks, tuple(strings), escapes, int.from_bytes(data[reader.end:], "little"))
 
 
 def _check_start(data: bytes) -> int:
@@ -312,6 +321,15 @@ def _chunk(kind: str, data: bytes) -> bytes:
 def _tile_units(side: int) -> int:
     assert side > 0 and side % TILE_UNIT == 0
     return side // TILE_UNIT
+
+
+def _zigzag(value: int) -> int:
+    """0, -1, 1, -2, ... as 0, 1, 2, 3, ..."""
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def _unzigzag(number: int) -> int:
+    return -(number + 1) // 2 if number % 2 else number // 2
 
 
 def _varint(value: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Callable, NamedTuple
@@ -20,7 +21,7 @@ from lic import bitstream, images, memory, registry, resources, training, weight
 from lic.bitstream import Header, Record
 from lic.coders import ARITHMETICS
 from lic.errors import DataError, UsageError
-from lic.file_graph import FileGraph
+from lic.file_graph import Coded, FileGraph
 from lic.model import LATENT_STRIDE, STRIDE, LatentCodec
 from lic.tiling import Box, Tiling, check_side, tile_of
 
@@ -101,26 +102,27 @@ class Codec:
         check_side(side)
         return tile_of(height, width, side) if 0 < side < max(height, width) else None
 
-    def _encode(self, windows: np.ndarray, box: Box) -> list[_Coded]:
+    def _encode(self, windows: np.ndarray, box: Box) -> list[_Tile]:
         """Windows (b, h, w, 3) -> what `box` holds of each, coded on a grid that no value is in doubt on."""
         self._demand(windows[..., 0].size)
         margin = ARITHMETICS[self.about["arithmetic"]].margin
         phase = np.zeros(len(windows), np.int32)
         for _ in range(bitstream.PHASES):
-            strings, checks, crc, slack = (
-                t.numpy() for t in self._run(self.graph.encode, windows, np.array(box, np.int32), phase))
-            doubtful = (slack < margin) & (phase < bitstream.PHASES - 1)
+            coded = Coded(*(t.numpy() for t in self._run(self.graph.encode, windows, np.array(box, np.int32), phase)))
+            doubtful = (coded.slack < margin) & (phase < bitstream.PHASES - 1)
             if not doubtful.any():
                 break
             phase = phase + doubtful
-        return [_Coded(int(p), tuple(map(int, c)), tuple(s), int(k)) for p, c, s, k in zip(phase, checks, strings, crc)]
+        return [_Tile(int(phase[i]), tuple(map(int, coded.checks[i])), tuple(coded.strings[i]),
+                      tuple(map(int, coded.escapes[i, :coded.num_escapes[i]])), int(coded.crc[i]))
+                for i in range(len(windows))]
 
-    def _file(self, height: int, width: int, tiles: Sequence[_Coded], tile: tuple[int, int] | None) -> bytes:
+    def _file(self, height: int, width: int, tiles: Sequence[_Tile], tile: tuple[int, int] | None) -> bytes:
         records: list[Record] = []
-        for number, coded in enumerate(tiles):
+        for number, (phase, checks, strings, escapes, crc) in enumerate(tiles):
             before = records[-1].seal if records else 0
-            seal = bitstream.seal(width, height, tile, number, before, coded.crc)
-            records.append(Record(coded.phase, coded.checks, coded.strings, seal))
+            seal = bitstream.seal(width, height, tile, number, phase, before, crc)
+            records.append(Record(phase, checks, strings, escapes, seal))
         return bitstream.build(self._start, width, height, records, tile)
 
     # Files to pictures ---------------------------------------------------------------------------------------------
@@ -197,8 +199,11 @@ class Codec:
         """Records of tiles of one size -> y_hat (b, h/16, w/16, M) and the CRC-32 of the symbols of each, (b,)."""
         self._demand(len(records) * box.height * box.width)
         strings = tf.constant([r.strings for r in records], tf.string)
+        escapes = tf.ragged.constant([r.escapes for r in records], tf.int32, ragged_rank=1)
         checks, phase = (np.array(rows, np.int32) for rows in ([r.checks for r in records], [r.phase for r in records]))
-        y_hat, crc = self._run(self.graph.decode, strings, checks, phase, np.int32(box.height), np.int32(box.width))
+        y_hat, crc = self._run(
+            self.graph.decode, strings, checks, escapes.to_tensor(), tf.cast(escapes.row_lengths(), tf.int32), phase,
+            np.int32(box.height), np.int32(box.width))
         return y_hat.numpy(), crc.numpy()
 
     def _show(self, y_hat: np.ndarray, box: Box) -> np.ndarray:
@@ -231,18 +236,20 @@ class Codec:
             raise DataError(_first_line(error)) from None
 
 
-class _Coded(NamedTuple):
+class _Tile(NamedTuple):
     """A tile before it has its place in a file: a `Record`, with the CRC-32 of its symbols instead of its seal."""
 
     phase: int
     checks: tuple[int, ...]
     strings: tuple[bytes, ...]
+    escapes: tuple[int, ...]
     crc: int
 
 
 def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int) -> None:
-    before = records[number - 1].seal if number else 0
-    if bitstream.seal(header.width, header.height, header.tile, number, before, int(crc)) != records[number].seal:
+    record, before = records[number], records[number - 1].seal if number else 0
+    expected = bitstream.seal(header.width, header.height, header.tile, number, record.phase, before, int(crc))
+    if expected != record.seal:
         raise DataError(bitstream.MISPLACED)
 
 
@@ -310,7 +317,7 @@ def _tf32(allowed: bool) -> Iterator[None]:
 
 def _first_line(error: tf.errors.OpError) -> str:
     """The line that an assertion in the graph was given, without TensorFlow's stack."""
-    text = str(error.message).replace("assertion failed: ", "")
+    text = re.sub(r"^(\{\{function_node [^}]*\}\} )?assertion failed: ", "", str(error.message))
     for line in text.splitlines():
         if line.strip() and "Sanity check" in line:
             break

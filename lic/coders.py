@@ -66,7 +66,23 @@ def index_of_scale(scale: tf.Tensor) -> tf.Tensor:
     return (tf.math.log(bounded) - math.log(SCALE_MIN)) / _LOG_STEP
 
 
-class GaussianModel(tfc.LocationScaleIndexedEntropyModel):
+class _Escaping:
+    """Coding of symbols that a table may not hold: its escape stands for them in the string.
+
+    `_escape` and `_first` are the escape and the first symbol of each density.
+    """
+
+    def _hold(self, tables: Tables) -> None:
+        self._first, self._escape = tables.offset, tables.escape
+
+    @staticmethod
+    def _hidden(symbols: tf.Tensor, first: tf.Tensor, escape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """int32 symbols with the escape for what the table does not hold, and where that is."""
+        escaped = (symbols < first) | (symbols >= escape)
+        return tf.where(escaped, escape, symbols), escaped
+
+
+class GaussianModel(_Escaping, tfc.LocationScaleIndexedEntropyModel):
     """TFC's entropy model of y, discretised Gaussians of 64 scales; it codes with given tables instead of its own.
 
     Args:
@@ -76,12 +92,28 @@ class GaussianModel(tfc.LocationScaleIndexedEntropyModel):
 
     def __init__(self, tables: Tables | None = None, floor: float = 0.0):
         self._given, self._floor = tables, floor
+        if tables:
+            self._hold(tables)
         super().__init__(tfc.NoisyNormal, num_scales=NUM_SCALES, scale_fn=scale_of_index, coding_rank=3,
                          compression=tables is not None, bottleneck_dtype=tf.float32)
 
     def _build_tables(self, *_):
         assert self._given is not None
         return self._given.cdf, self._given.offset
+
+    def encode(self, symbols: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """int32 symbols (b, h, w, c) and their scale indices -> strings (b,), and which symbols were escaped."""
+        hidden, escaped = self._hidden(symbols, *self._limits(index))
+        return self.compress(tf.cast(hidden, tf.float32), index), escaped
+
+    def decode(self, strings: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The inverse of `encode`, but for the values of those escaped."""
+        symbols = tf.cast(self.decompress(strings, index), tf.int32)
+        return symbols, symbols >= self._limits(index)[1]
+
+    def _limits(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        row = tf.cast(tf.clip_by_value(index, 0, NUM_SCALES - 1), tf.int32)
+        return tf.gather(self._first, row), tf.gather(self._escape, row)
 
     def _log_prob(self, prior, bottleneck_perturbed):
         return _floored(super()._log_prob(prior, bottleneck_perturbed), self._floor)
@@ -92,7 +124,7 @@ def gaussian_tables() -> Tables:
     return tables.gaussian(scale_of_index(np.arange(NUM_SCALES, dtype=np.float64)).numpy())
 
 
-class FactorisedModel(tfc.ContinuousBatchedEntropyModel):
+class FactorisedModel(_Escaping, tfc.ContinuousBatchedEntropyModel):
     """TFC's entropy model of z: one learned density a channel (Balle et al. 2018, appendix 6.1).
 
     Args:
@@ -102,9 +134,21 @@ class FactorisedModel(tfc.ContinuousBatchedEntropyModel):
 
     def __init__(self, prior, tables: Tables | None = None, floor: float = 0.0):
         self._floor = floor
+        if tables:
+            self._hold(tables)
         source = {"prior": prior} if tables is None else {
             "prior_shape": prior.batch_shape, "compression": True, "cdf": tables.cdf, "cdf_offset": tables.offset}
         super().__init__(coding_rank=3, offset_heuristic=False, bottleneck_dtype=tf.float32, **source)
+
+    def encode(self, symbols: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """int32 symbols (b, h, w, c) -> strings (b,), and which symbols were escaped."""
+        hidden, escaped = self._hidden(symbols, self._first, self._escape)
+        return self.compress(tf.cast(hidden, tf.float32)), escaped
+
+    def decode(self, strings: tf.Tensor, shape) -> tuple[tf.Tensor, tf.Tensor]:
+        """The inverse of `encode` for maps of (h, w), but for the values of those escaped."""
+        symbols = tf.cast(self.decompress(strings, shape), tf.int32)
+        return symbols, symbols >= self._escape
 
     def _log_prob(self, prior, bottleneck_perturbed):
         return _floored(super()._log_prob(prior, bottleneck_perturbed), self._floor)
@@ -113,6 +157,31 @@ class FactorisedModel(tfc.ContinuousBatchedEntropyModel):
 def _floored(log_prob: tf.Tensor, floor: float) -> tf.Tensor:
     """Not below the logarithm of the floor, with a gradient that can still raise it."""
     return tfc.lower_bound(log_prob, math.log(floor)) if floor else log_prob
+
+
+class Escapes:
+    """Hands out the values of escaped symbols, in the order in which the strings were coded.
+
+    Args:
+      values: int32, a row for each picture.
+    """
+
+    def __init__(self, values: tf.RaggedTensor):
+        self._counts = tf.cast(values.row_lengths(), tf.int32)
+        self._values = tf.pad(values.to_tensor(), [[0, 0], [0, 1]])
+        self._used = tf.zeros_like(self._counts)
+
+    def fill(self, symbols: tf.Tensor, escaped: tf.Tensor) -> tf.Tensor:
+        """int32 symbols (b, h, w, c) with their values where they were escaped."""
+        flat = tf.reshape(tf.cast(escaped, tf.int32), (tf.shape(symbols)[0], tf.reduce_prod(tf.shape(symbols)[1:])))
+        place = tf.cumsum(flat, 1, exclusive=True) + self._used[:, None]
+        values = tf.gather(self._values, tf.minimum(place, tf.shape(self._values)[1] - 1), batch_dims=1)
+        self._used += tf.reduce_sum(flat, 1)
+        return tf.where(escaped, tf.reshape(values, tf.shape(symbols)), symbols)
+
+    def used_up(self) -> tf.Tensor:
+        """Whether every value was handed out, and no more than there were."""
+        return tf.reduce_all(self._used == self._counts)
 
 
 class Coder:
@@ -180,44 +249,49 @@ class Encoder(Coder):
     """Range-codes the parts.
 
     Attributes:
-      strings: a (b,) string tensor a part; symbols: the int32 symbols of each part, for the file's checksums.
+      strings: a (b,) string tensor a part.
+      symbols: the int32 symbols of each part, for the file's checksums; escaped: which of them no table holds.
     """
 
     def __init__(self, entropy_model: GaussianModel, parts: Iterable[tf.Tensor], arithmetic: Arithmetic,
                  phase: tf.Tensor | None = None):
         super().__init__(entropy_model, arithmetic, phase)
-        self._parts, self.strings, self.symbols = iter(parts), [], []
+        self._parts, self.strings, self.symbols, self.escaped = iter(parts), [], [], []
 
     def __call__(self, loc, index):
         loc, index = self.settle(loc, index)
         symbols = bounded_symbols(next(self._parts) - loc)
-        self.strings.append(self.entropy_model.compress(symbols, index))
-        self.symbols.append(tf.cast(symbols, tf.int32))
-        return symbols + loc
+        string, escaped = self.entropy_model.encode(symbols, index)
+        self.strings.append(string)
+        self.symbols.append(symbols)
+        self.escaped.append(escaped)
+        return tf.cast(symbols, tf.float32) + loc
 
 
 class Decoder(Coder):
     """Reads the parts back from their strings (a (b,) string tensor each).
 
     Args:
+      escapes: the values of symbols that no table holds.
       approve: called with each part's number and symbols, returns the symbols; where they are wrong it fails, before
         anything is made of them.
     Attributes:
       symbols: the int32 symbols of each part.
     """
 
-    def __init__(self, entropy_model: GaussianModel, strings: Iterable[tf.Tensor], arithmetic: Arithmetic,
-                 phase: tf.Tensor | None = None, approve: Callable = lambda k, symbols: symbols):
+    def __init__(self, entropy_model: GaussianModel, strings: Iterable[tf.Tensor], escapes: Escapes,
+                 arithmetic: Arithmetic, phase: tf.Tensor | None = None,
+                 approve: Callable = lambda k, symbols: symbols):
         super().__init__(entropy_model, arithmetic, phase)
-        self.strings, self.symbols, self.approve = iter(strings), [], approve
+        self.strings, self.escapes, self.symbols, self._approve = iter(strings), escapes, [], approve
 
     def __call__(self, loc, index):
         loc, index = self.settle(loc, index)
-        symbols = tf.cast(self.entropy_model.decompress(next(self.strings), index), tf.int32)
-        self.symbols.append(self.approve(len(self.symbols), symbols))
+        symbols = self.escapes.fill(*self.entropy_model.decode(next(self.strings), index))
+        self.symbols.append(self._approve(len(self.symbols), symbols))
         return tf.cast(self.symbols[-1], tf.float32) + loc
 
 
 def bounded_symbols(x: tf.Tensor) -> tf.Tensor:
-    """x rounded, as float32 within what float32 and int32 hold exactly; no picture comes near."""
-    return _bounded(tf.round(x), 2.0 ** 24)
+    """x rounded, as int32 within what float32 holds exactly; no picture comes near."""
+    return tf.cast(_bounded(tf.round(x), 2.0 ** 24), tf.int32)

@@ -11,18 +11,21 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from lic import bitstream, graph_bitstream, images, tiling, weights
-from lic.model import LATENT_STRIDE, STRIDE, LatentCodec
+from lic.model import LATENT_STRIDE, STRIDE, LatentCodec, flat
 
 
 class Coded(NamedTuple):
     """What `encode` makes of a batch of b pictures with n strings each.
 
-    strings (b, n); check bytes (b, n) int32 and CRC-32 (b,) int64 of the symbols; how close to a tie the closest
-    rounding was (b,), in steps.
+    strings (b, n); check bytes (b, n) int32 of their symbols; the escaped symbols (b, e) int32, and how many of them
+    each picture has (b,) int32; CRC-32 (b,) int64 of all symbols; how close to a tie the closest rounding was (b,), in
+    steps.
     """
 
     strings: tf.Tensor
     checks: tf.Tensor
+    escapes: tf.Tensor
+    num_escapes: tf.Tensor
     crc: tf.Tensor
     slack: tf.Tensor
 
@@ -52,7 +55,8 @@ class FileGraph(tf.Module):
             tf.TensorSpec((None, None, None, 3), tf.uint8), box, numbers)
         self.decode = traced(
             lambda *arguments: _decode(model, *arguments),
-            tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32), numbers, number, number)
+            tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32),
+            tf.TensorSpec((None, None), tf.int32), numbers, numbers, number, number)
         self.synthesise = traced(
             lambda y_hat, box: model.reconstruct(y_hat, box[2], box[3], box[0], box[1]),
             tf.TensorSpec((None, None, None, depth), tf.float32), box)
@@ -67,10 +71,11 @@ def _encode(model: LatentCodec, pixels, box, phase) -> Coded:
     encoded = model.encode(tf.cast(pixels, tf.float32), box, phase)
     strings = tf.ensure_shape(tf.stack(encoded.strings, 1), (None, model.num_strings))
     checks = tf.stack([_of_each(graph_bitstream.symbol_check, s, tf.int32) for s in encoded.symbols], 1)
-    return Coded(strings, checks, _crc_of(encoded.symbols), encoded.slack)
+    return Coded(strings, checks, encoded.escapes.to_tensor(), tf.cast(encoded.escapes.row_lengths(), tf.int32),
+                 _crc_of(encoded.symbols), encoded.slack)
 
 
-def _decode(model: LatentCodec, strings, checks, phase, height, width) -> tuple[tf.Tensor, tf.Tensor]:
+def _decode(model: LatentCodec, strings, checks, escapes, num_escapes, phase, height, width):
     """Strings (b, n) of tiles of one size -> y_hat (b, h, w, M) and the CRC-32 of all symbols of each, (b,) int64.
 
     Fails at the first string whose symbols do not fit their check byte.
@@ -80,14 +85,14 @@ def _decode(model: LatentCodec, strings, checks, phase, height, width) -> tuple[
         return _if_true(tf.reduce_all(found == checks[:, k]), f"the symbols of {model.string_names[k]} (string {k}) "
                         "are not those that were encoded: this machine computes otherwise", symbols)
 
-    y_hat, symbols = model.decode_latent(tf.unstack(strings, axis=1), height, width, phase, approve)
-    return y_hat, _crc_of(symbols)
+    values = tf.RaggedTensor.from_tensor(escapes, num_escapes)
+    decoded = model.decode_latent(tf.unstack(strings, axis=1), values, height, width, phase, approve)
+    return _if_true(decoded.complete, bitstream.ESCAPES, decoded.y_hat), _crc_of(decoded.symbols)
 
 
 def _crc_of(symbols: list) -> tf.Tensor:
     """int32 symbols of each string, (b, ...) each -> CRC-32 of all symbols of each picture, (b,) int64."""
-    flat = [tf.reshape(s, (tf.shape(s)[0], tf.reduce_prod(tf.shape(s)[1:]))) for s in symbols]
-    return _of_each(graph_bitstream.symbols_crc, tf.concat(flat, 1), tf.int64)
+    return _of_each(graph_bitstream.symbols_crc, flat(symbols), tf.int64)
 
 
 def _of_each(function, x, dtype) -> tf.Tensor:
@@ -120,17 +125,18 @@ def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margi
             lambda phase, coded: (phase + 1, Coded(*graph.encode(seen, within, phase + 1))), (phase, Coded(*coded)),
             parallel_iterations=1)
         checks, strings = (tf.ensure_shape(each[0], (num_strings,)) for each in (coded.checks, coded.strings))
-        return graph_bitstream.pack_record(phase[0], checks, strings), coded.crc[0]
+        return graph_bitstream.pack_record(phase[0], checks, strings, coded.escapes[0]), phase[0], coded.crc[0]
 
-    records, crcs = _for_each_tile(record, tf.reduce_prod(rows_and_columns), (tf.string, tf.int64))
-    return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, records, crcs)
+    tiles = _for_each_tile(record, tf.reduce_prod(rows_and_columns), (tf.string, tf.int32, tf.int64))
+    return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, *tiles)
 
 
 def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Tensor:
     """The bytes of a file -> uint8 (h, w, 3)."""
     file = graph_bitstream.unpack(data, start, num_strings)
-    size, tile = tf.stack([file.height, file.width]), file.tile
+    size = tf.stack([file.height, file.width])
     size = _if_true(tf.reduce_prod(tf.cast(size, tf.int64)) <= images.MAX_PIXELS, images.TOO_LARGE, size)
+    tile = tf.minimum(file.tile, -(-size // STRIDE) * STRIDE)   # a forged one may be larger than the picture
     grid = -(-size // tile)
     latents = _mosaic(lambda number: _latents_of(graph, num_strings, number, file, size, grid),
                       grid, tile // LATENT_STRIDE, tf.float32)
@@ -148,12 +154,13 @@ def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Te
 def _latents_of(graph: FileGraph, num_strings: int, number, file: graph_bitstream.Unpacked, size, grid) -> tf.Tensor:
     """y_hat (h/16, w/16, M) of a tile."""
     box, _ = _box_and_window(number, size, file.tile, grid[1])
-    phase, checks, strings, sealed = graph_bitstream.unpack_record(file.records[number], num_strings)
-    *_, before = graph_bitstream.unpack_record(file.records[tf.maximum(number - 1, 0)], num_strings)
-    y_hat, crc = graph.decode(strings[None], checks[None], phase[None], box[2], box[3])
-    expected = graph_bitstream.seal(size[::-1], file.tile, tf.reduce_prod(grid), number,
+    record = graph_bitstream.unpack_record(file.records[number], num_strings)
+    before = graph_bitstream.unpack_record(file.records[tf.maximum(number - 1, 0)], num_strings).seal
+    batch = [x[None] for x in (record.strings, record.checks, record.escapes, tf.size(record.escapes), record.phase)]
+    y_hat, crc = graph.decode(*batch, box[2], box[3])
+    expected = graph_bitstream.seal(size[::-1], file.tile, tf.reduce_prod(grid), number, record.phase,
                                     tf.where(number > 0, before, 0), crc[0])
-    return _if_true(expected == sealed, bitstream.MISPLACED, y_hat[0])
+    return _if_true(expected == record.seal, bitstream.MISPLACED, y_hat[0])
 
 
 def _box_and_window(number, size, tile, columns) -> tuple[tf.Tensor, tf.Tensor]:

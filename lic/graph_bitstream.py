@@ -46,13 +46,14 @@ def _on_cpu(function: _F) -> _F:
 
 
 @_on_cpu
-def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor) -> tf.Tensor:
+def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
     """The bytes of a tile's record, those of `bitstream.pack_record` but for the seal.
 
     Args:
       phase: int32 scalar, 0..3.
       checks: int32 (n,), the check byte of each string.
       strings: string (n,), n static, 1..255.
+      escapes: int32 (e,), within +-2^27.
     Returns:
       String scalar.
     Raises:
@@ -68,12 +69,14 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor) -> tf.T
         (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a string has at most {bitstream.MAX_LENGTH} bytes")])
     with tf.control_dependencies([guard]):
         start = _bytes(tf.concat([tf.reshape(phase, [1]), checks], 0))
-        return tf.strings.join([start, _varints(lengths[:-1]), tf.strings.reduce_join(strings)])
+        zigzag = tf.where(escapes >= 0, 2 * escapes, -2 * escapes - 1)
+        numbers = _varints(tf.concat([lengths[:-1], [tf.size(escapes)], zigzag], 0))
+        return tf.strings.join([start, numbers, tf.strings.reduce_join(strings)])
 
 
 @_on_cpu
 def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, num_strings: int,
-         records: tf.Tensor, crcs: tf.Tensor) -> tf.Tensor:
+         records: tf.Tensor, phases: tf.Tensor, crcs: tf.Tensor) -> tf.Tensor:
     """Writes a file; the bytes are those of `bitstream.build`.
 
     Args:
@@ -83,7 +86,7 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
         is one record.
       num_strings: strings a tile.
       records: string (t,), of each tile, row by row, without their seals.
-      crcs: int64 (t,), the CRC-32 of each tile's symbols.
+      phases: int32 (t,), of each tile's grid; crcs: int64 (t,), the CRC-32 of each tile's symbols.
     Returns:
       String scalar, the file.
     Raises:
@@ -97,9 +100,8 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
     with tf.control_dependencies([guard]):
         count = tf.size(records)
         _, seals = tf.scan(
-            lambda last, number_and_crc: (last[0], seal(sides, tile, count, number_and_crc[0], last[1],
-                                                        number_and_crc[1])),
-            (tf.range(count), crcs), (0, tf.constant(0, tf.int64)))
+            lambda last, each: (last[0], seal(sides, tile, count, each[0], each[1], last[1], each[2])),
+            (tf.range(count), phases, crcs), (0, tf.constant(0, tf.int64)))
         sealed = tf.map_fn(lambda both: tf.strings.join([both[0], _crc_bytes(both[1])]), (records, seals),
                            fn_output_signature=tf.string)
         flags = prefix[5] | tf.where(count > 1, bitstream.TILED_BIT, 0)
@@ -111,17 +113,17 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
 
 
 @_on_cpu
-def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor, before: tf.Tensor, crc: tf.Tensor
-         ) -> tf.Tensor:
+def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor, phase: tf.Tensor, before: tf.Tensor,
+         crc: tf.Tensor) -> tf.Tensor:
     """`bitstream.seal` of a tile: int64 scalar, 0..2^32 - 1.
 
     Args:
       sides: int32 (2,), width and height of the picture; tile: int32 (2,), height and width of a tile, in pixels.
-      count, number: int32 scalars, how many tiles there are and which this is.
+      count, number, phase: int32 scalars, how many tiles there are, which this is, and the phase of its grid.
       before, crc: int64 scalars, the seal of the tile before it (0 for the first) and the CRC-32 of its symbols.
     """
     words = tf.bitcast(tf.stack([before, crc]), tf.int32)[:, 0]   # the low halves
-    return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number], words], 0))
+    return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number, phase], words], 0))
 
 
 class Unpacked(NamedTuple):
@@ -170,7 +172,7 @@ def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
         *((has_chunks & fault, message) for fault, message in chunk_faults),
         (index_at > end, bitstream.TRUNCATED),
         (_outside(sides, 1, bitstream.MAX_SIDE), bitstream.BAD_SIDE),
-        (has_tiles & _outside(units, 1, bitstream.MAX_TILE), bitstream.BAD_TILE),
+        (has_tiles & (_outside(units, 1, bitstream.MAX_TILE) | (count == 1)), bitstream.BAD_TILE),
         (count > end - index_at, bitstream.TRUNCATED),
         *index_faults,
         (ends[-1] > tf.cast(end, tf.int64), bitstream.TRUNCATED),
@@ -186,33 +188,46 @@ def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
         return Unpacked(tf.identity(sides[0]), tf.identity(sides[1]), tf.identity(tile), records)
 
 
-@_on_cpu
-def unpack_record(data: tf.Tensor, num_strings: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Reads the bytes of a record.
+class UnpackedRecord(NamedTuple):
+    """What `unpack_record` reads: phase, int32 scalar; checks, int32 (n,); strings (n,); escapes, int32 (e,); seal."""
 
-    Returns:
-      phase: int32 scalar; checks: int32 (num_strings,); strings: string (num_strings,); seal: int64 scalar.
+    phase: tf.Tensor
+    checks: tf.Tensor
+    strings: tf.Tensor
+    escapes: tf.Tensor
+    seal: tf.Tensor
+
+
+@_on_cpu
+def unpack_record(data: tf.Tensor, num_strings: int) -> UnpackedRecord:
+    """Reads the bytes of a record, a string scalar.
+
     Raises:
       tf.errors.InvalidArgumentError: they are no record.
     """
     end = tf.strings.length(data) - bitstream.CRC_BYTES
-    begin, count = 1 + num_strings, num_strings - 1
-    head, _ = _piece(data, 0, begin + bitstream.VARINT_BYTES * count + 1)
-    head = tf.pad(head, [[0, begin + bitstream.VARINT_BYTES * count + 1]])
-    lengths, at, faults = _read_varints(head, begin, count, end) if count else (tf.zeros([0], tf.int32), begin, [])
-    ends = tf.cast(at, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))
-    after = ends[-1] if count else tf.constant(begin, tf.int64)
+    begin = 1 + num_strings
+    head, missing = _piece(data, 0, begin + bitstream.VARINT_BYTES * num_strings + 1)
+    head = tf.pad(head, [[0, missing]])
+    numbers, at, faults = _read_varints(head, begin, num_strings, end)   # lengths, and how many escapes there are
+    lengths, count = numbers[:-1], tf.clip_by_value(numbers[-1], 0, tf.maximum(end - at, 0))
+    tail, missing = _piece(data, at, bitstream.VARINT_BYTES * count)
+    zigzag, after, more_faults = _read_varints(tf.pad(tail, [[0, missing + 1]]), 0, count, end - at)
+    ends = tf.cast(at + after, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))
+    last = tf.concat([[tf.cast(at + after, tf.int64)], ends], 0)[-1]
+    wrong = [fault for fault, _ in (*faults, *more_faults)]
     guard = _refuse_first([
-        ((end < begin) | (after > tf.cast(end, tf.int64)), bitstream.BAD_RECORD),
-        *((fault, bitstream.BAD_RECORD) for fault, _ in faults),
+        ((end < begin) | (numbers[-1] > end - at) | tf.reduce_any(wrong) | (last > tf.cast(end, tf.int64)),
+         bitstream.BAD_RECORD),
         (_outside(head[0], 0, bitstream.PHASES - 1), bitstream.BAD_PHASE)])
     with tf.control_dependencies([guard]):
-        ends = tf.cast(ends, tf.int32)
-        strings = [tf.strings.substr(data, ends[i] - lengths[i], lengths[i]) for i in range(count)]
-        after = tf.cast(after, tf.int32)
-        strings.append(tf.strings.substr(data, after, end - after))
-        return (tf.identity(head[0]), tf.ensure_shape(head[1:begin], [num_strings]), tf.stack(strings),
-                _stored_crc(data, end))
+        ends, last = tf.cast(ends, tf.int32), tf.cast(last, tf.int32)
+        strings = [tf.strings.substr(data, ends[i] - lengths[i], lengths[i]) for i in range(num_strings - 1)]
+        strings.append(tf.strings.substr(data, last, end - last))
+        escapes = tf.where(zigzag % 2 > 0, -(zigzag + 1) // 2, zigzag // 2)
+        return UnpackedRecord(
+            tf.identity(head[0]), tf.ensure_shape(head[1:begin], [num_strings]), tf.stack(strings), escapes,
+            _stored_crc(data, end))
 
 
 @_on_cpu
@@ -344,7 +359,7 @@ def _read_varints(head: tf.Tensor, at: tf.Tensor | int, count: int, end: tf.Tens
     # The zeros end any varint that does not end by itself.
     window = tf.pad(head[at:at + longest * count], [[0, count]])
     stops = tf.cast(tf.where(window < 128)[:count, 0], tf.int32)
-    starts = tf.concat([[0], stops[:-1] + 1], 0)
+    starts = tf.concat([[0], stops + 1], 0)[:-1]
     sizes = stops - starts + 1
     places = tf.range(longest)
     groups = tf.gather(window, tf.minimum(starts[:, None] + places, tf.size(window) - 1))
@@ -352,7 +367,7 @@ def _read_varints(head: tf.Tensor, at: tf.Tensor | int, count: int, end: tf.Tens
     values = tf.reduce_sum(groups * [1 << 7 * place for place in range(longest)], axis=1)
     endless = (sizes > longest) & (at + starts + longest <= end)
     padded = (sizes > 1) & (tf.gather(window, stops) == 0) & (at + stops < end)
-    after = at + stops[-1] + 1
+    after = at + tf.concat([[-1], stops], 0)[-1] + 1   # also where there are none
     malformed = tf.reduce_any(endless | padded)
     return values, after, [(malformed, bitstream.MALFORMED), (after > end, bitstream.TRUNCATED)]
 

@@ -19,7 +19,17 @@ import tensorflow_compression as tfc
 
 from config import Preset
 from lic import coders, tables
-from lic.coders import CONTINUOUS, PORTABLE, Arithmetic, Decoder, Encoder, Estimator, FactorisedModel, GaussianModel
+from lic.coders import (
+    CONTINUOUS,
+    PORTABLE,
+    Arithmetic,
+    Decoder,
+    Encoder,
+    Escapes,
+    Estimator,
+    FactorisedModel,
+    GaussianModel,
+)
 from lic.tables import Tables
 
 STRIDE = 64          # pixels of the picture for each of z
@@ -38,12 +48,22 @@ class Estimate(NamedTuple):
 class Encoded(NamedTuple):
     """Strings and symbols in the order z, parts of y: (b,) string tensors and int32 tensors.
 
-    `slack` (b,) is how close to a tie the closest rounding was, in steps of its grid.
+    `escapes` are the values of the symbols that no table holds, int32, a row for each picture, and `slack` (b,) is how
+    close to a tie the closest rounding was, in steps of its grid.
     """
 
     strings: list
     symbols: list
+    escapes: tf.RaggedTensor
     slack: tf.Tensor
+
+
+class Decoded(NamedTuple):
+    """The quantised latent (b, h/16, w/16, M), the int32 symbols (z first), and whether all escapes found a place."""
+
+    y_hat: tf.Tensor
+    symbols: list
+    complete: tf.Tensor
 
 
 def pad(x: tf.Tensor, multiple: int = STRIDE) -> tf.Tensor:
@@ -61,6 +81,11 @@ def _cut(y: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     bottom, right = top + -(-height // STRIDE) * STRIDE, left + -(-width // STRIDE) * STRIDE
     top, left, bottom, right = (side // LATENT_STRIDE for side in (top, left, bottom, right))
     return y[:, top:bottom, left:right]
+
+
+def flat(maps: list[tf.Tensor]) -> tf.Tensor:
+    """Maps (b, ...) -> (b, n), one after another."""
+    return tf.concat([tf.reshape(x, (tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:]))) for x in maps], 1)
 
 
 class LatentCodec(tf.keras.Model):
@@ -170,27 +195,31 @@ class LatentCodec(tf.keras.Model):
         """
         y = self.analyse(pad(x))
         y = y if box is None else _cut(y, box)
-        symbols = coders.bounded_symbols(self.h_a(y) - self.z_median)
+        z = coders.bounded_symbols(self.h_a(y) - self.z_median)
+        z_string, z_escaped = self.em_z.encode(z)
         coder = Encoder(self.em_y, self.context.parts(y), self.arithmetic, phase)
-        self.context.code(self.hyper(symbols + self.z_median, self.arithmetic), coder)
+        self.context.code(self.hyper(self._z_hat(z), self.arithmetic), coder)
         slack = tf.reduce_min(coder.slack, 0) if coder.slack else tf.fill(tf.shape(x)[:1], tf.constant(0.5, tf.float64))
-        return Encoded([self.em_z.compress(symbols), *coder.strings], [tf.cast(symbols, tf.int32), *coder.symbols],
-                       slack)
+        symbols = [z, *coder.symbols]
+        escapes = tf.ragged.boolean_mask(flat(symbols), flat([z_escaped, *coder.escaped]))
+        return Encoded([z_string, *coder.strings], symbols, escapes, slack)
 
-    def decode_latent(self, strings, height: tf.Tensor, width: tf.Tensor, phase: tf.Tensor | None = None,
-                      approve: Callable = lambda k, symbols: symbols) -> tuple[tf.Tensor, list]:
-        """Strings of pictures of one size -> y_hat and the symbols (z first).
+    def _z_hat(self, symbols: tf.Tensor) -> tf.Tensor:
+        return tf.cast(symbols, tf.float32) + self.z_median
+
+    def decode_latent(self, strings, escapes: tf.RaggedTensor, height: tf.Tensor, width: tf.Tensor,
+                      phase: tf.Tensor | None = None, approve: Callable = lambda k, symbols: symbols) -> Decoded:
+        """Strings and escapes of pictures of one size -> their latents.
 
         Args:
           approve: called with the number of each string and its symbols, returns the symbols; fails where they are
             wrong, and nothing is made of them then.
         """
-        shape = (-(-height // STRIDE), -(-width // STRIDE))
-        symbols = approve(0, tf.cast(self.em_z.decompress(strings[0], shape), tf.int32))
-        coder = Decoder(self.em_y, strings[1:], self.arithmetic, phase, lambda k, symbols: approve(k + 1, symbols))
-        z_hat = tf.cast(symbols, tf.float32) + self.z_median
-        y_hat = self.context.code(self.hyper(z_hat, self.arithmetic), coder)
-        return y_hat, [symbols, *coder.symbols]
+        shape, left = (-(-height // STRIDE), -(-width // STRIDE)), Escapes(escapes)
+        symbols = approve(0, left.fill(*self.em_z.decode(strings[0], shape)))
+        coder = Decoder(self.em_y, strings[1:], left, self.arithmetic, phase, lambda k, part: approve(k + 1, part))
+        y_hat = self.context.code(self.hyper(self._z_hat(symbols), self.arithmetic), coder)
+        return Decoded(y_hat, [symbols, *coder.symbols], left.used_up())
 
     def reconstruct(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, top: tf.Tensor | int = 0,
                     left: tf.Tensor | int = 0) -> tf.Tensor:

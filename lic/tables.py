@@ -3,8 +3,11 @@
 TFC can build them itself, but finds each tail by gradient descent, a minute for both models. Tables are built once, on
 the training machine, and stored with the weights: floats on another machine might give others.
 
-A flat table holds for each density [-precision, 0, cumulated counts ..., 2 ** precision]; the last symbol of each is
-the escape to an Elias gamma code.
+A flat table holds for each density [precision, 0, cumulated counts ..., 2 ** precision]; the last symbol of each is the
+escape: a symbol that the table does not hold, whose value stands elsewhere in the file.
+
+Gotcha: a table that begins with -precision would have TFC read such a value as an Elias gamma code. That code has no
+end in a string that was forged to end in zeros, and TFC's decoder never returns.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 PRECISION = 16         # bits; at TFC's default of 12 an almost sure symbol costs 0.0011 bits, 0.4 % of a small file
-TAIL_MASS = 2.0 ** -14  # probability on both sides that is left to the escape code
+TAIL_MASS = 2.0 ** -14  # probability of z on both sides that its tables need not hold
 _WIDEST = 1 << 13      # symbols on each side of zero that a factorised density may need
 
 
@@ -28,12 +31,19 @@ class Tables:
     cdf: np.ndarray
     offset: np.ndarray
 
+    @property
+    def escape(self) -> np.ndarray:
+        """The escape symbol of each density, int32: one more than the last that its table holds."""
+        ends = np.flatnonzero(self.cdf == 1 << PRECISION)
+        lengths = np.diff(ends, prepend=-1)                     # [precision, n + 1 cumulated counts]
+        return (self.offset + lengths - 3).astype(np.int32)
+
 
 def _quantise(pmfs: list[np.ndarray], starts: list[int]) -> Tables:
     rows = []
     for pmf in pmfs:
         with_escape = np.append(pmf, max(0.0, 1.0 - pmf.sum())).astype(np.float32)
-        rows += [[-PRECISION], tfc.pmf_to_quantized_cdf(tf.constant(with_escape), precision=PRECISION).numpy()]
+        rows += [[PRECISION], tfc.pmf_to_quantized_cdf(tf.constant(with_escape), precision=PRECISION).numpy()]
     return Tables(np.concatenate(rows).astype(np.int32), np.asarray(starts, np.int32))
 
 
@@ -41,9 +51,9 @@ def gaussian(scales: np.ndarray) -> Tables:
     """Zero-mean Gaussians of the given standard deviations, integrated over unit intervals."""
     pmfs, starts = [], []
     upper = np.vectorize(lambda x: 0.5 * math.erfc(x / math.sqrt(2)), otypes=[float])
-    z = 4.0    # two tails of a normal beyond it weigh about TAIL_MASS
     for scale in np.asarray(scales, float):
-        half = math.ceil(z * scale)
+        # Wide enough that a photograph has about no escape, a byte each; wider, the tables waste what that saves.
+        half = math.ceil(5 * scale) + 1
         edges = upper((np.arange(-half, half + 2) - 0.5) / scale)
         pmfs.append(edges[:-1] - edges[1:])
         starts.append(-half)
@@ -62,5 +72,6 @@ def factorised(prior) -> Tables:
         half *= 2
     first = np.argmax(below > TAIL_MASS / 2, 1)
     last = np.argmax(below >= np.minimum(1 - TAIL_MASS / 2, below[:, -1:]), 1)
+    first, last = np.maximum(first - 1, 0), np.minimum(last + 1, len(symbols) - 1)   # escapes cost a byte each
     rows = [p[a:b + 1] for p, a, b in zip(pmf, first, last)]
     return _quantise(rows, [int(symbols[a]) for a in first])
