@@ -24,6 +24,7 @@ from tqdm import tqdm
 from lic.portability.configurations import Configuration
 
 PATIENCE = 1800.0    # seconds without a step after which a process counts as hung; XLA compiles for minutes
+_COMMAND = (sys.executable, "-m", "lic.portability", "--worker")
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -76,15 +77,15 @@ class Crew:
     def _watch(self, stem: str, variables: dict[str, str], bar: tqdm) -> str | None:
         """Runs a worker to its end; None, or what is wrong."""
         with open(f"{stem}.progress", "wb") as progress, open(f"{stem}.errors", "wb") as errors:
-            process = subprocess.Popen([sys.executable, "-m", "lic.portability", "--worker", f"{stem}.json"],
-                                       stdout=progress, stderr=errors, env=variables, cwd=_ROOT)
+            process = subprocess.Popen([*_COMMAND, f"{stem}.json"], stdout=progress, stderr=errors, env=variables,
+                                       cwd=_ROOT)
             try:
                 hung = _follow(process, f"{stem}.progress", bar)
             finally:
                 process.kill()    # does nothing where it has ended
                 process.wait()
         if hung:
-            return f"no step in {PATIENCE:.0f} seconds"
+            return f"no step in {PATIENCE:g} seconds"
         if process.returncode:
             return f"exit code {process.returncode}: {_last_line(f'{stem}.errors')}"
         return None if os.path.isfile(f"{stem}.result.json") else "it left no result"
