@@ -95,11 +95,13 @@ def _deviation(crew: Crew, configurations) -> dict:
     steps = len(inner.pictures) * len(inner.models) * len(inner.arithmetics)
     if not inner.run("settle", able[:1], steps):
         return {}
-    probed = list(inner.run("probe", able, steps))
+    probed = inner.run("probe", able, steps)
     result: dict = {model: {arithmetic: {} for arithmetic in inner.arithmetics} for model in inner.models}
     for (arithmetic, kind), step in figures.STEPS.items():
-        for model in inner.models if arithmetic in inner.arithmetics else ():
-            found = figures.deviation(os.path.join(inner.folder, model, arithmetic), kind, step, probed, inner.pictures)
+        for model in inner.models if probed and arithmetic in inner.arithmetics else ():
+            folder = os.path.join(inner.folder, model, arithmetic)
+            margin = next(iter(probed.values()))[model][arithmetic]
+            found = figures.deviation(folder, kind, step, list(probed), inner.pictures, margin)
             if found:
                 result[model][arithmetic][kind] = dataclasses.asdict(found)
     return result

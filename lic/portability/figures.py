@@ -159,34 +159,36 @@ class Deviation:
     """How far predictions of the same symbols lie apart, in units of the step that they are rounded to.
 
     Attributes:
-      step: location's grid or 1; values: a picture, on average.
+      step: location's grid or 1; margin: that the encoder keeps from ties, see `lic.coders.Arithmetic`.
+      values: a picture, on average.
       largest, mean: |difference|, over all pairs of configurations, pictures and values; largest_absolute: times step.
       nearest_tie: least distance of a value to where rounding turns.
-      flips: values that some pair rounds otherwise.
-      expected: flips a picture, the sum of |difference|, for an average pair; expected_worst: for the worst pair.
+      flips: values a picture that an average pair rounds otherwise.
+      expected: what `flips` should be, the sum of |difference|; expected_worst: for the worst pair.
       bound: values times largest.
     """
 
     step: float
+    margin: float = 0.0
     values: float = 0.0
     largest: float = 0.0
     largest_absolute: float = 0.0
     mean: float = 0.0
     nearest_tie: float = 0.5
-    flips: int = 0
+    flips: float = 0.0
     expected: float = 0.0
     expected_worst: float = 0.0
     bound: float = 0.0
 
 
-def deviation(folder: str, kind: str, step: float, configurations: Sequence[str],
-              pictures: Sequence[str]) -> Deviation | None:
+def deviation(folder: str, kind: str, step: float, configurations: Sequence[str], pictures: Sequence[str],
+              margin: float = 0.0) -> Deviation | None:
     """Of "location" or "index"; None with fewer than two configurations."""
     if len(configurations) < 2:
         return None
     pairs = list(itertools.combinations(range(len(configurations)), 2))
     sums = np.zeros((len(pictures), len(pairs)))    # of |difference|
-    result, counts = Deviation(step), []
+    result, counts = Deviation(step, margin), []
     for row, key in enumerate(pictures):
         x = np.stack([np.load(os.path.join(folder, "predictions", c, f"{key}-{kind}.npy")) for c in configurations])
         x = x.astype(np.float64) / step
@@ -194,7 +196,9 @@ def deviation(folder: str, kind: str, step: float, configurations: Sequence[str]
         sums[row] = [np.sum(np.abs(x[a] - x[b])) for a, b in pairs]
         result.largest = max(result.largest, float(np.max(np.max(x, 0) - np.min(x, 0))))
         result.nearest_tie = min(result.nearest_tie, float(np.min(np.abs(x - np.floor(x) - 0.5))))
-        result.flips += int(np.count_nonzero(np.ptp(np.round(x), 0)))
+        rounded = np.round(x)
+        result.flips += sum(int(np.count_nonzero(rounded[a] != rounded[b])) for a, b in pairs)
+    result.flips /= len(pairs) * len(pictures)
     result.values = float(np.mean(counts))
     result.largest_absolute = result.largest * step
     result.mean = float(np.sum(sums) / (np.sum(counts) * len(pairs)))

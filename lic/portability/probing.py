@@ -71,11 +71,11 @@ def _settle(case: Case, job: dict) -> int:
 
 
 def probe(job: dict) -> dict:
-    """Stores the predictions for each picture's symbols; {model: {arithmetic: null}}."""
+    """Stores the predictions for each picture's symbols; {model: {arithmetic: its margin}}."""
     return each_case(job, _probe)
 
 
-def _probe(case: Case, job: dict) -> None:
+def _probe(case: Case, job: dict) -> float:
     model = _model(case)
     copies = BATCH if case.configuration.kind == "batch" else 1
 
@@ -95,6 +95,7 @@ def _probe(case: Case, job: dict) -> None:
         # The entropy model clips, so beyond these nothing can differ.
         np.save(case.path(folder, f"{key}-index.npy"), np.clip(indices.numpy(), 0, NUM_SCALES - 1))
         step()
+    return model.arithmetic.margin
 
 
 # Rate ----------------------------------------------------------------------------------------------------------------

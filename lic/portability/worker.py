@@ -171,7 +171,7 @@ def _compress(case: Case, codec: Codec, pixels: list[np.ndarray]) -> list[bytes]
     return [codec.compress_pixels(x) for x in pixels]
 
 
-def _decompress(case: Case, codec: Codec, datas: list[bytes]) -> list[np.ndarray | DataError]:
+def _decompress(case: Case, codec: Codec, datas: list[bytes]) -> Sequence[np.ndarray | DataError]:
     """Pixels or why not; a batch that is refused is tried file by file, each as a batch of itself."""
     try:
         if case.configuration.kind == "batch":
