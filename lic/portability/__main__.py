@@ -58,8 +58,8 @@ def measure(a: argparse.Namespace) -> dict:
     paths = _paths(a.pictures)
     with tempfile.TemporaryDirectory(prefix="portability-") as folder:
         keys = _store_pictures(folder, paths)
-        crew = Crew(folder, keys, models, a.arithmetic, a.jobs)
-        described = [{**dataclasses.asdict(c), "same_as": ""} for c in configurations]
+        crew = Crew(folder, keys, models, a.arithmetic, max(a.jobs, 1))
+        described = [{**dataclasses.asdict(c), "same_as": "not compared"} for c in configurations]
         result: dict = {"pictures": [os.path.basename(p) for p in paths], "versions": _versions(),
                         "machine": _machine(), "configurations": described}
         if not a.skip_pairs:
@@ -79,7 +79,8 @@ def _pairs(crew: Crew, configurations, described: list[dict]) -> dict:
     decoded = crew.run("decode", configurations, stored)
     same = figures.twins(crew.folder, encoded, decoded)
     for c in described:
-        c["same_as"] = same[c["name"]] if same.get(c["name"], c["name"]) != c["name"] else ""
+        if c["name"] in same:
+            c["same_as"] = same[c["name"]] if same[c["name"]] != c["name"] else ""
     result: dict = {model: {} for model in crew.models}
     for model, arithmetic in cases:
         made, verdicts = ({c: of[model][arithmetic] for c, of in answers.items()} for answers in (encoded, decoded))

@@ -58,17 +58,21 @@ def _configurations(section: list[dict]) -> Iterator[str]:
 
 
 def _deviation(section: dict) -> Iterator[str]:
-    heads = ("model", "arithmetic", "of", "values a picture", "largest |d|", "largest |d| / step", "mean |d| / step",
+    heads = ("model", "arithmetic", "of", "values a picture", "largest d", "largest d / step", "mean d / step",
              "nearest to a tie", "flips a picture: seen", "expected", "expected, worst pair", "bound")
-    margin = next((d["margin"] for _, _, by_kind in _cells(section) for d in by_kind.values() if d["margin"]), 0.0)
     yield from _table(heads, (
         (model, arithmetic, kind, f"{d['values']:,.0f}", f"{d['largest_absolute']:.2e}", f"{d['largest']:.2e}",
          f"{d['mean']:.2e}", f"{d['nearest_tie']:.2e}", f"{d['flips']:.2e}", f"{d['expected']:.2e}",
          f"{d['expected_worst']:.2e}", f"{d['bound']:.2e}")
         for model, arithmetic, by_kind in _cells(section) for kind, d in by_kind.items()))
     yield ""
-    yield ("d is the difference of two configurations' predictions for the same symbols. With portable, the encoder "
-           f"shifts the grid where a value lies within {margin:.2e} steps of a tie.")
+    yield "d is the absolute difference of two configurations' predictions for the same symbols."
+    guarded = [d for _, _, by_kind in _cells(section) for d in by_kind.values() if d["margin"]]
+    largest = max((d["largest"] for d in guarded), default=0.0)
+    if largest:
+        margin = guarded[0]["margin"]
+        yield (f"With portable, the encoder shifts the grid where a value lies within {margin:.2e} steps of a tie: "
+               f"{margin / largest:,.0f} times the largest d / step.")
 
 
 def _rate(section: dict) -> Iterator[str]:
