@@ -118,7 +118,7 @@ def _bytes_of_files(name: str, job: dict, arithmetic, flag: str) -> int:
     coder = codec.from_model(model, weights.describe(folder)["script"], identity, config.Runtime(arithmetic=flag))
     total = 0
     for key in job["pictures"]:
-        total += len(coder.compress_pixels(pixels_of(job, key)))
+        total += len(coder.compress_pixels(pixels_of(job, key), tile=0))
         step()
     return total
 

@@ -168,7 +168,7 @@ def _full(items: Sequence[Item]) -> list[Item]:
 def _compress(case: Case, codec: Codec, pixels: list[np.ndarray]) -> list[bytes]:
     if case.configuration.kind == "batch":
         return codec.compress_batch(_full(pixels))[:len(pixels)]
-    return [codec.compress_pixels(x) for x in pixels]
+    return [codec.compress_pixels(x, tile=0) for x in pixels]   # else free memory would decide on tiles
 
 
 def _decompress(case: Case, codec: Codec, datas: list[bytes]) -> Sequence[np.ndarray | DataError]:
