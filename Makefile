@@ -4,6 +4,7 @@ VENV = .venv
 PY = $(VENV)/bin/python
 PYTEST_ARGS =
 FUZZ_ARGS =
+PORTABILITY_ARGS = --deviation --rate
 
 # What the demo runs, one command a line.
 define DEMO
@@ -19,18 +20,20 @@ TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MIN_LOG_LEVEL
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test slow fuzz venv venv-test clean
+.PHONY: help demo test slow fuzz portability venv venv-test clean
 
 help:
 	@echo 'make demo    set up $(VENV), compress and decompress a picture with the bundled weights'
 	@echo 'make test    set up $(VENV) for testing; ruff, mypy and the quick tests'
 	@echo 'make slow    the tests that take minutes'
 	@echo 'make fuzz    20,000 broken files, which the decoders must survive; failing ones are kept in build/fuzz'
+	@echo 'make portability  files of each configuration decoded under every other (res/doc/portability.md)'
 	@echo 'make venv    set up $(VENV) only'
 	@echo 'make clean   remove $(VENV) and everything else that was made here'
 	@echo
 	@echo 'PYTHON=/path/to/python3.11 names the interpreter (3.9-3.11), VENV=folder the environment,'
 	@echo 'PYTEST_ARGS="-k words" chooses tests, FUZZ_ARGS="--mutants 2000 --seed 1" broken files.'
+	@echo 'PORTABILITY_ARGS="PICTURES --jobs 2" what portability is measured on.'
 
 demo: venv
 	@mkdir -p build/demo
@@ -47,6 +50,9 @@ slow: venv-test
 
 fuzz: venv
 	$(PY) -m tools.fuzz $(FUZZ_ARGS)
+
+portability: venv
+	$(PY) -m lic.portability $(PORTABILITY_ARGS)
 
 venv:
 	@sh tools/venv.sh make '$(VENV)'

@@ -27,7 +27,7 @@ FLOORS = (
     ("context",),
     ("model",),
     ("data", "metrics", "training", "codec", "export"),
-    ("cli",),
+    ("cli", *(f"portability.{name}" for name in ("configurations", "crew", "worker", "probing", "figures", "report"))),
 )
 FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in names}
 
