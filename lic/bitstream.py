@@ -50,8 +50,7 @@ NO_STRINGS = "the file is damaged: it holds no strings"
 BAD_RECORD = "the file is damaged: the strings of a tile do not fill the space set aside for them"
 BAD_PHASE = f"the file is damaged: the phase of a grid is not within 0..{PHASES - 1}"
 BAD_CHUNKS = "the file is damaged: its metadata chunks do not fill the space set aside for them"
-MISPLACED = ("this is not the tile that was encoded here: the file was put together from others, or this machine computes "
-             "otherwise")
+MISPLACED = "not what was encoded here: the file was put together from others, or this machine computes otherwise"
 DAMAGED = "the file is damaged: its checksum does not match its contents"
 
 _FOREIGNERS = (  # (offset, signature, name)

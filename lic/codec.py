@@ -233,7 +233,7 @@ class Codec:
         except tf.errors.ResourceExhaustedError:
             raise DataError("the picture does not fit into memory") from None
         except tf.errors.InvalidArgumentError as error:
-            raise DataError(_first_line(error)) from None
+            raise DataError(first_line(error)) from None
 
 
 class _Tile(NamedTuple):
@@ -315,7 +315,7 @@ def _tf32(allowed: bool) -> Iterator[None]:
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def _first_line(error: tf.errors.OpError) -> str:
+def first_line(error: tf.errors.OpError) -> str:
     """The line that an assertion in the graph was given, without TensorFlow's stack."""
     text = re.sub(r"^(\{\{function_node [^}]*\}\} )?assertion failed: ", "", str(error.message))
     for line in text.splitlines():

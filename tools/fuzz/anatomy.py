@@ -27,6 +27,11 @@ def varint(value: int) -> bytes:
     return bytes(groups)
 
 
+def zigzag(value: int) -> int:
+    """0, -1, 1, -2, ... as 0, 1, 2, 3, ..."""
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
 def sealed(body: bytes) -> bytes:
     """A file whose checksum is right, whatever is in it."""
     return body + zlib.crc32(body).to_bytes(bitstream.CRC_BYTES, "little")
@@ -39,7 +44,8 @@ class Tile:
     phase: int
     checks: list[int]
     strings: list[bytes]
-    crc: int
+    escapes: list[int]
+    seal: int
 
 
 @dataclass
@@ -60,7 +66,8 @@ class Anatomy:
         unit = bitstream.TILE_UNIT
         return cls(header.prefix, header.width, header.height,
                    (header.tile[0] // unit, header.tile[1] // unit) if header.tile else None,
-                   [Tile(r.phase, list(r.checks), list(r.strings), r.crc) for r in records], list(header.chunks))
+                   [Tile(r.phase, list(r.checks), list(r.strings), list(r.escapes), r.seal) for r in records],
+                   list(header.chunks))
 
     def pieces(self) -> list[Piece]:
         """Every field in the order of the file, but for the CRC at its end."""
@@ -90,5 +97,7 @@ def joined(pieces: list[Piece]) -> bytes:
 def _record(tile: Tile) -> list[Piece]:
     return [Piece("phase", bytes([tile.phase])), Piece("checks", bytes(tile.checks)),
             *(Piece("string length", varint(len(string))) for string in tile.strings[:-1]),
+            Piece("escape count", varint(len(tile.escapes))),
+            *(Piece("escape", varint(zigzag(value))) for value in tile.escapes),
             *(Piece("string", string) for string in tile.strings),
-            Piece("symbol CRC", tile.crc.to_bytes(bitstream.CRC_BYTES, "little"))]
+            Piece("seal", tile.seal.to_bytes(bitstream.CRC_BYTES, "little"))]

@@ -81,14 +81,14 @@ def _exported(folder: Path):
     import tensorflow as tf
     import tensorflow_compression  # noqa: F401  registers the operations of range coding
 
-    from lic.codec import _first_line
+    from lic.codec import first_line
     model = tf.saved_model.load(str(folder))  # the signatures die with it
 
     def decode(data: bytes) -> np.ndarray:
         try:
             stored = model.signatures["decompress"](file_bytes=tf.constant([data]))["image_bytes"]
         except (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError) as error:
-            raise DataError(_first_line(error)) from None
+            raise DataError(first_line(error)) from None
         return tf.io.decode_png(stored[0]).numpy()
 
     return decode

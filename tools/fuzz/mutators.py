@@ -160,8 +160,19 @@ def checks_forged(rng, file, _):
     tile.checks[rng.randrange(len(tile.checks))] = rng.randrange(256)
 
 
-def symbol_crc_forged(rng, file, _):
-    rng.choice(file.tiles).crc = rng.choice((0, 2 ** 32 - 1, 2 ** 31, rng.randrange(2 ** 32)))
+def escapes_forged(rng, file, _):
+    values = rng.choice(file.tiles).escapes
+    count = rng.choice((0, 1, 3, LONGEST))
+    values[:] = [rng.choice((0, 1, -1, 7, -300, 2 ** 26, -2 ** 27, rng.randrange(-99, 99))) for _ in range(count)]
+
+
+def escape_lost_or_added(rng, file, _):
+    values = rng.choice(file.tiles).escapes
+    values[:] = values[1:] if values and rng.random() < 0.5 else [*values, rng.choice((0, -5, 40))]
+
+
+def seal_forged(rng, file, _):
+    rng.choice(file.tiles).seal = rng.choice((0, 2 ** 32 - 1, 2 ** 31, rng.randrange(2 ** 32)))
 
 
 def phase_forged(rng, file, _):
@@ -204,8 +215,8 @@ def chunks_added(rng, file, _):
 KNOWING = (
     string_flipped, string_uniform, string_random, string_cut, string_extended, string_with_tail_replaced,
     strings_all_alike, strings_swapped, string_of_another_file, strings_more_or_fewer, checks_forged,
-    symbol_crc_forged, phase_forged, tiles_swapped, tile_of_another_file, tiles_more_or_fewer, sides_forged,
-    tiling_forged, chunks_added)
+    escapes_forged, escape_lost_or_added, seal_forged, phase_forged, tiles_swapped, tile_of_another_file,
+    tiles_more_or_fewer, sides_forged, tiling_forged, chunks_added)
 
 
 def _some_string(rng, file) -> tuple[list[bytes], int]:
