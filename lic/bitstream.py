@@ -89,15 +89,15 @@ class Record:
       phase: 0..3, how many quarters of a step the grid of the locations is shifted.
       checks: a check byte for each string, see "The symbol checks" in format.md.
       strings: the range-coded strings.
-      escapes: the symbols that no table holds, in the order of the strings, each within +-2^27.
       seal: what binds its symbols to its place, see `seal`.
+      escapes: the symbols that no table holds, in the order of the strings, each within +-2^27.
     """
 
     phase: int
     checks: tuple[int, ...]
     strings: tuple[bytes, ...]
-    escapes: tuple[int, ...]
     seal: int
+    escapes: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,17 +142,18 @@ def num_tiles(width: int, height: int, tile: tuple[int, int] | None) -> int:
     return -(-height // tile[0]) * -(-width // tile[1]) if tile else 1
 
 
-def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, phase: int, before: int, crc: int) -> int:
+def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, before: int, crc: int,
+         phase: int = 0) -> int:
     """The CRC-32 that shows that a tile was decoded right, and stands where it was put.
 
     Args:
       width, height, tile: of the picture, as in `Header`.
       number: of the tile, from 0.
-      phase: of its grid.
       before: the seal of the tile before it, 0 for the first.
       crc: CRC-32 of the tile's symbols.
+      phase: of its grid.
     """
-    return zlib.crc32(struct.pack("<8I", width, height, *(tile or (0, 0)), number, phase, before, crc))
+    return zlib.crc32(struct.pack("<8I", width, height, *(tile or (0, 0)), number, before, crc, phase))
 
 
 def build(start: bytes, width: int, height: int, records: Sequence[Record], tile: tuple[int, int] | None = None,
@@ -242,7 +243,7 @@ def unpack_record(data: bytes, num_strings: int) -> Record:
         raise DataError(BAD_RECORD) from error
     strings.append(reader.take(reader.left))
     _demand(phase < PHASES, BAD_PHASE)
-    return Record(phase, checks, tuple(strings), escapes, int.from_bytes(data[reader.end:], "little"))
+    return Record(phase, checks, tuple(strings), int.from_bytes(data[reader.end:], "little"), escapes)
 
 
 def _check_start(data: bytes) -> int:

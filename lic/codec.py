@@ -121,8 +121,8 @@ class Codec:
         records: list[Record] = []
         for number, (phase, checks, strings, escapes, crc) in enumerate(tiles):
             before = records[-1].seal if records else 0
-            seal = bitstream.seal(width, height, tile, number, phase, before, crc)
-            records.append(Record(phase, checks, strings, escapes, seal))
+            seal = bitstream.seal(width, height, tile, number, before, crc, phase)
+            records.append(Record(phase, checks, strings, seal, escapes))
         return bitstream.build(self._start, width, height, records, tile)
 
     # Files to pictures ---------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ class _Tile(NamedTuple):
 
 def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int) -> None:
     record, before = records[number], records[number - 1].seal if number else 0
-    expected = bitstream.seal(header.width, header.height, header.tile, number, record.phase, before, int(crc))
+    expected = bitstream.seal(header.width, header.height, header.tile, number, before, int(crc), record.phase)
     if expected != record.seal:
         raise DataError(bitstream.MISPLACED)
 
@@ -319,8 +319,6 @@ def first_line(error: tf.errors.OpError) -> str:
     """The line that an assertion in the graph was given, without TensorFlow's stack."""
     text = re.sub(r"^(\{\{function_node [^}]*\}\} )?assertion failed: ", "", str(error.message))
     for line in text.splitlines():
-        if line.strip() and "Sanity check" in line:
-            break
         if line.startswith("["):
             return line.strip("[]").split("] [")[0]
     return "the file does not decode: it is damaged, or was made under another arithmetic"

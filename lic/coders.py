@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -66,10 +67,19 @@ def index_of_scale(scale: tf.Tensor) -> tf.Tensor:
     return (tf.math.log(bounded) - math.log(SCALE_MIN)) / _LOG_STEP
 
 
+class Read(NamedTuple):
+    """What a string decodes to: int32 symbols, which of them are escapes, and whether it ended where they do, (b,)."""
+
+    symbols: tf.Tensor
+    escaped: tf.Tensor
+    sound: tf.Tensor
+
+
 class _Escaping:
     """Coding of symbols that a table may not hold: its escape stands for them in the string.
 
-    `_escape` and `_first` are the escape and the first symbol of each density.
+    `_escape` and `_first` are the escape and the first symbol of each density. TFC's own `decompress` fails where a
+    string is not sound, and can't say which.
     """
 
     def _hold(self, tables: Tables) -> None:
@@ -106,17 +116,24 @@ class GaussianModel(_Escaping, tfc.LocationScaleIndexedEntropyModel):
         hidden, escaped = self._hidden(symbols, *self._limits(index))
         return self.compress(tf.cast(hidden, tf.float32), index), escaped
 
-    def decode(self, strings: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(self, strings: tf.Tensor, index: tf.Tensor) -> Read:
         """The inverse of `encode`, but for the values of those escaped."""
-        symbols = tf.cast(self.decompress(strings, index), tf.int32)
-        return symbols, symbols >= self._limits(index)[1]
+        row, (first, escape) = _row(index), self._limits(index)
+        handle, symbols = tfc.entropy_decode_index(
+            tfc.create_range_decoder(strings, self.cdf), row, tf.shape(row)[1:], tf.int32)
+        symbols += first
+        return Read(symbols, symbols >= escape, tfc.entropy_decode_finalize(handle))
 
     def _limits(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        row = tf.cast(tf.clip_by_value(index, 0, NUM_SCALES - 1), tf.int32)
-        return tf.gather(self._first, row), tf.gather(self._escape, row)
+        return tf.gather(self._first, _row(index)), tf.gather(self._escape, _row(index))
 
     def _log_prob(self, prior, bottleneck_perturbed):
         return _floored(super()._log_prob(prior, bottleneck_perturbed), self._floor)
+
+
+def _row(index: tf.Tensor) -> tf.Tensor:
+    """The row of the tables that TFC takes for an index: truncated."""
+    return tf.cast(tf.clip_by_value(index, 0, NUM_SCALES - 1), tf.int32)
 
 
 def gaussian_tables() -> Tables:
@@ -145,10 +162,12 @@ class FactorisedModel(_Escaping, tfc.ContinuousBatchedEntropyModel):
         hidden, escaped = self._hidden(symbols, self._first, self._escape)
         return self.compress(tf.cast(hidden, tf.float32)), escaped
 
-    def decode(self, strings: tf.Tensor, shape) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(self, strings: tf.Tensor, shape: tuple) -> Read:
         """The inverse of `encode` for maps of (h, w), but for the values of those escaped."""
-        symbols = tf.cast(self.decompress(strings, shape), tf.int32)
-        return symbols, symbols >= self._escape
+        handle, symbols = tfc.entropy_decode_channel(
+            tfc.create_range_decoder(strings, self.cdf), tf.stack([*shape, len(self._first)]), tf.int32)
+        symbols += self._first
+        return Read(symbols, symbols >= self._escape, tfc.entropy_decode_finalize(handle))
 
     def _log_prob(self, prior, bottleneck_perturbed):
         return _floored(super()._log_prob(prior, bottleneck_perturbed), self._floor)
@@ -273,22 +292,22 @@ class Decoder(Coder):
 
     Args:
       escapes: the values of symbols that no table holds.
-      approve: called with each part's number and symbols, returns the symbols; where they are wrong it fails, before
-        anything is made of them.
+      approve: called with each part's number, its symbols and whether its string was sound, (b,); returns the symbols;
+        where they are wrong it fails, before anything is made of them.
     Attributes:
       symbols: the int32 symbols of each part.
     """
 
     def __init__(self, entropy_model: GaussianModel, strings: Iterable[tf.Tensor], escapes: Escapes,
                  arithmetic: Arithmetic, phase: tf.Tensor | None = None,
-                 approve: Callable = lambda k, symbols: symbols):
+                 approve: Callable = lambda k, symbols, sound: symbols):
         super().__init__(entropy_model, arithmetic, phase)
         self.strings, self.escapes, self.symbols, self._approve = iter(strings), escapes, [], approve
 
     def __call__(self, loc, index):
         loc, index = self.settle(loc, index)
-        symbols = self.escapes.fill(*self.entropy_model.decode(next(self.strings), index))
-        self.symbols.append(self._approve(len(self.symbols), symbols))
+        symbols, escaped, sound = self.entropy_model.decode(next(self.strings), index)
+        self.symbols.append(self._approve(len(self.symbols), self.escapes.fill(symbols, escaped), sound))
         return tf.cast(self.symbols[-1], tf.float32) + loc
 
 

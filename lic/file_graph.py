@@ -78,11 +78,11 @@ def _encode(model: LatentCodec, pixels, box, phase) -> Coded:
 def _decode(model: LatentCodec, strings, checks, escapes, num_escapes, phase, height, width):
     """Strings (b, n) of tiles of one size -> y_hat (b, h, w, M) and the CRC-32 of all symbols of each, (b,) int64.
 
-    Fails at the first string whose symbols do not fit their check byte.
+    Fails at the first string that does not end with its symbols, or whose symbols do not fit their check byte.
     """
-    def approve(k, symbols):
-        found = _of_each(graph_bitstream.symbol_check, symbols, tf.int32)
-        return _if_true(tf.reduce_all(found == checks[:, k]), f"the symbols of {model.string_names[k]} (string {k}) "
+    def approve(k, symbols, sound):
+        right = sound & (_of_each(graph_bitstream.symbol_check, symbols, tf.int32) == checks[:, k])
+        return _if_true(tf.reduce_all(right), f"the symbols of {model.string_names[k]} (string {k}) "
                         "are not those that were encoded: this machine computes otherwise", symbols)
 
     values = tf.RaggedTensor.from_tensor(escapes, num_escapes)
@@ -125,9 +125,9 @@ def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margi
             lambda phase, coded: (phase + 1, Coded(*graph.encode(seen, within, phase + 1))), (phase, Coded(*coded)),
             parallel_iterations=1)
         checks, strings = (tf.ensure_shape(each[0], (num_strings,)) for each in (coded.checks, coded.strings))
-        return graph_bitstream.pack_record(phase[0], checks, strings, coded.escapes[0]), phase[0], coded.crc[0]
+        return graph_bitstream.pack_record(phase[0], checks, strings, coded.escapes[0]), coded.crc[0], phase[0]
 
-    tiles = _for_each_tile(record, tf.reduce_prod(rows_and_columns), (tf.string, tf.int32, tf.int64))
+    tiles = _for_each_tile(record, tf.reduce_prod(rows_and_columns), (tf.string, tf.int64, tf.int32))
     return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, *tiles)
 
 
@@ -158,8 +158,8 @@ def _latents_of(graph: FileGraph, num_strings: int, number, file: graph_bitstrea
     before = graph_bitstream.unpack_record(file.records[tf.maximum(number - 1, 0)], num_strings).seal
     batch = [x[None] for x in (record.strings, record.checks, record.escapes, tf.size(record.escapes), record.phase)]
     y_hat, crc = graph.decode(*batch, box[2], box[3])
-    expected = graph_bitstream.seal(size[::-1], file.tile, tf.reduce_prod(grid), number, record.phase,
-                                    tf.where(number > 0, before, 0), crc[0])
+    expected = graph_bitstream.seal(size[::-1], file.tile, tf.reduce_prod(grid), number,
+                                    tf.where(number > 0, before, 0), crc[0], record.phase)
     return _if_true(expected == record.seal, bitstream.MISPLACED, y_hat[0])
 
 

@@ -46,7 +46,8 @@ def _on_cpu(function: _F) -> _F:
 
 
 @_on_cpu
-def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
+def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes: tf.Tensor | Sequence[int] = ()
+                ) -> tf.Tensor:
     """The bytes of a tile's record, those of `bitstream.pack_record` but for the seal.
 
     Args:
@@ -60,6 +61,7 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes
       tf.errors.InvalidArgumentError: a value is outside of what the format holds.
     """
     strings, checks = tf.convert_to_tensor(strings, tf.string), tf.convert_to_tensor(checks, tf.int32)
+    escapes = tf.convert_to_tensor(escapes, tf.int32)
     count = strings.shape.merge_with(checks.shape).num_elements()
     assert count is not None and 1 <= count <= bitstream.MAX_STRINGS
     lengths = tf.strings.length(strings)
@@ -76,7 +78,7 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes
 
 @_on_cpu
 def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, num_strings: int,
-         records: tf.Tensor, phases: tf.Tensor, crcs: tf.Tensor) -> tf.Tensor:
+         records: tf.Tensor, crcs: tf.Tensor, phases: tf.Tensor) -> tf.Tensor:
     """Writes a file; the bytes are those of `bitstream.build`.
 
     Args:
@@ -86,7 +88,7 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
         is one record.
       num_strings: strings a tile.
       records: string (t,), of each tile, row by row, without their seals.
-      phases: int32 (t,), of each tile's grid; crcs: int64 (t,), the CRC-32 of each tile's symbols.
+      crcs: int64 (t,), the CRC-32 of each tile's symbols; phases: int32 (t,), of their grids.
     Returns:
       String scalar, the file.
     Raises:
@@ -100,8 +102,8 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
     with tf.control_dependencies([guard]):
         count = tf.size(records)
         _, seals = tf.scan(
-            lambda last, each: (last[0], seal(sides, tile, count, each[0], each[1], last[1], each[2])),
-            (tf.range(count), phases, crcs), (0, tf.constant(0, tf.int64)))
+            lambda last, each: (last[0], seal(sides, tile, count, each[0], last[1], *each[1:])),
+            (tf.range(count), crcs, phases), (0, tf.constant(0, tf.int64)))
         sealed = tf.map_fn(lambda both: tf.strings.join([both[0], _crc_bytes(both[1])]), (records, seals),
                            fn_output_signature=tf.string)
         flags = prefix[5] | tf.where(count > 1, bitstream.TILED_BIT, 0)
@@ -113,17 +115,18 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
 
 
 @_on_cpu
-def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor, phase: tf.Tensor, before: tf.Tensor,
-         crc: tf.Tensor) -> tf.Tensor:
+def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor, before: tf.Tensor, crc: tf.Tensor,
+         phase: tf.Tensor) -> tf.Tensor:
     """`bitstream.seal` of a tile: int64 scalar, 0..2^32 - 1.
 
     Args:
       sides: int32 (2,), width and height of the picture; tile: int32 (2,), height and width of a tile, in pixels.
-      count, number, phase: int32 scalars, how many tiles there are, which this is, and the phase of its grid.
+      count, number: int32 scalars, how many tiles there are and which this is.
       before, crc: int64 scalars, the seal of the tile before it (0 for the first) and the CRC-32 of its symbols.
+      phase: int32 scalar, of its grid.
     """
     words = tf.bitcast(tf.stack([before, crc]), tf.int32)[:, 0]   # the low halves
-    return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number, phase], words], 0))
+    return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number], words, [phase]], 0))
 
 
 class Unpacked(NamedTuple):
@@ -189,13 +192,13 @@ def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
 
 
 class UnpackedRecord(NamedTuple):
-    """What `unpack_record` reads: phase, int32 scalar; checks, int32 (n,); strings (n,); escapes, int32 (e,); seal."""
+    """What `unpack_record` reads: phase, int32 scalar; checks, int32 (n,); strings (n,); seal; escapes, int32 (e,)."""
 
     phase: tf.Tensor
     checks: tf.Tensor
     strings: tf.Tensor
-    escapes: tf.Tensor
     seal: tf.Tensor
+    escapes: tf.Tensor
 
 
 @_on_cpu
@@ -226,8 +229,8 @@ def unpack_record(data: tf.Tensor, num_strings: int) -> UnpackedRecord:
         strings.append(tf.strings.substr(data, last, end - last))
         escapes = tf.where(zigzag % 2 > 0, -(zigzag + 1) // 2, zigzag // 2)
         return UnpackedRecord(
-            tf.identity(head[0]), tf.ensure_shape(head[1:begin], [num_strings]), tf.stack(strings), escapes,
-            _stored_crc(data, end))
+            tf.identity(head[0]), tf.ensure_shape(head[1:begin], [num_strings]), tf.stack(strings),
+            _stored_crc(data, end), escapes)
 
 
 @_on_cpu

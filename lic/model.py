@@ -208,16 +208,17 @@ class LatentCodec(tf.keras.Model):
         return tf.cast(symbols, tf.float32) + self.z_median
 
     def decode_latent(self, strings, escapes: tf.RaggedTensor, height: tf.Tensor, width: tf.Tensor,
-                      phase: tf.Tensor | None = None, approve: Callable = lambda k, symbols: symbols) -> Decoded:
+                      phase: tf.Tensor | None = None, approve: Callable = lambda k, symbols, sound: symbols) -> Decoded:
         """Strings and escapes of pictures of one size -> their latents.
 
         Args:
-          approve: called with the number of each string and its symbols, returns the symbols; fails where they are
-            wrong, and nothing is made of them then.
+          approve: called with the number of each string, its symbols and whether it was sound, (b,); returns the
+            symbols; fails where they are wrong, and nothing is made of them then.
         """
         shape, left = (-(-height // STRIDE), -(-width // STRIDE)), Escapes(escapes)
-        symbols = approve(0, left.fill(*self.em_z.decode(strings[0], shape)))
-        coder = Decoder(self.em_y, strings[1:], left, self.arithmetic, phase, lambda k, part: approve(k + 1, part))
+        z, escaped, sound = self.em_z.decode(strings[0], shape)
+        symbols = approve(0, left.fill(z, escaped), sound)
+        coder = Decoder(self.em_y, strings[1:], left, self.arithmetic, phase, lambda k, *part: approve(k + 1, *part))
         y_hat = self.context.code(self.hyper(self._z_hat(symbols), self.arithmetic), coder)
         return Decoded(y_hat, [symbols, *coder.symbols], left.used_up())
 

@@ -157,7 +157,7 @@ def test_string_of_another_picture_is_refused(data, codecs, pixels):
     strings = only_record(data).strings
     others = only_record(codecs["zyc2022"].compress(pixels(70, 70, seed=5))).strings
     assert strings[1] != others[1]
-    with pytest.raises(DataError, match=r"slice 0 \(string 1\)|does not decode"):
+    with pytest.raises(DataError, match=r"slice 0 \(string 1\)"):
         codecs["zyc2022"].decompress(rebuilt(data, strings=(strings[0], others[1], *strings[2:])))
 
 
@@ -166,7 +166,7 @@ def test_strings_of_rubbish_are_refused_in_one_line(strings, data, codecs):
     with pytest.raises(DataError) as error:
         codecs["zyc2022"].decompress(rebuilt(data, strings=strings))
     assert "\n" not in str(error.value)
-    assert DIFFERENT in str(error.value) or "does not decode" in str(error.value)
+    assert DIFFERENT in str(error.value)
 
 
 def test_every_flipped_bit_and_every_cut_is_refused(data, codecs):

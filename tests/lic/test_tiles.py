@@ -137,7 +137,7 @@ def test_tile_that_is_not_where_it_was_put_is_refused(forgery, codecs, x):
                     "other-file": (450, [others[0], *records[1:]]),
                     "last-of-other-file": (450, [*records[:3], others[3]])}[forgery]
     forged = bitstream.build(header.prefix, width, 300, mixed, header.tile)
-    with pytest.raises(DataError, match=r"^tile \d of 4: (not what was encoded here|the symbols of|the file does not)"):
+    with pytest.raises(DataError, match=r"^tile \d of 4: (not what was encoded here|the symbols of)"):
         coder.decompress(forged)
     with pytest.raises(tf.errors.InvalidArgumentError):
         coder.graph.decompress_pixels(forged)
@@ -202,9 +202,10 @@ def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(codecs, picture, dem
 @pytest.mark.parametrize("phase", range(4))
 def test_file_decodes_at_every_phase_of_the_grid(script, phase, codecs, picture):
     coder, x = codecs[script], picture(70, 90)[0].astype(np.uint8)
-    strings, checks, crc, _ = coder.graph.encode(x[None], (0, 0, 70, 90), [phase])
-    seal = bitstream.seal(90, 70, None, 0, 0, int(crc[0]))
-    record = Record(phase, tuple(map(int, checks[0])), tuple(strings.numpy()[0]), seal)
+    strings, checks, escapes, num_escapes, crc, _ = coder.graph.encode(x[None], (0, 0, 70, 90), [phase])
+    seal = bitstream.seal(90, 70, None, 0, 0, int(crc[0]), phase)
+    record = Record(phase, tuple(map(int, checks[0])), tuple(strings.numpy()[0]), seal,
+                    tuple(map(int, escapes[0, :num_escapes[0]])))
     data = bitstream.build(coder._start, 90, 70, [record])
     assert psnr(coder.decompress(data), coder.decompress(coder.compress_pixels(x))) > 30
     np.testing.assert_array_equal(coder.graph.decompress_pixels(data), coder.decompress(data))
@@ -243,7 +244,7 @@ def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, sa
 def test_machine_that_is_further_off_is_told_so_by_the_name_of_a_slice(saved, codecs, picture, monkeypatch):
     data = codecs["lsk2023"].compress_pixels(picture(200, 300)[0].astype(np.uint8))
     off_by(0.1, monkeypatch)
-    with pytest.raises(DataError, match=r"the symbols of slice \d \(string \d\)|does not decode"):
+    with pytest.raises(DataError, match=r"the symbols of slice \d \(string \d\) are not those"):
         lic.load(str(saved["lsk2023"])).decompress(data)
 
 
