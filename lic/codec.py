@@ -22,7 +22,8 @@ from lic.bitstream import Header, Record
 from lic.coders import ARITHMETICS
 from lic.errors import DataError, UsageError
 from lic.file_graph import Coded, FileGraph
-from lic.model import LATENT_STRIDE, STRIDE, LatentCodec
+from lic.latents import Latents
+from lic.model import LATENT_STRIDE, LatentCodec
 from lic.tiling import Box, Tiling, check_side, tile_of
 
 SAVED_ABOUT = os.path.join("assets.extra", "model.json")
@@ -143,7 +144,7 @@ class Codec:
         region = _region_of(crop, tiling.picture) if crop else tiling.picture
         if region.height * region.width > images.MAX_PIXELS:
             raise DataError(f"{images.TOO_LARGE}: give --crop")
-        latents = _Latents(tiling, lambda number: self._tile(header, records, number))
+        latents = Latents(tiling, lambda number: self._tile(header, records, number))
         pieces = []
         for number in progress(tiling.touching(region)):
             piece = tiling[number].meet(region)
@@ -251,41 +252,6 @@ def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int
     expected = bitstream.seal(header.width, header.height, header.tile, number, before, int(crc), record.phase)
     if expected != record.seal:
         raise DataError(bitstream.MISPLACED)
-
-
-class _Latents:
-    """y_hat of the windows of a picture, from tiles that are decoded when first needed and dropped after the last use.
-
-    Args:
-      tiling: the tiles; windows are asked for in their order.
-      decode: number -> y_hat (h/16, w/16, M) of a tile.
-    """
-
-    def __init__(self, tiling: Tiling, decode: Callable[[int], np.ndarray]):
-        self._tiling, self._decode = tiling, decode
-        self._kept: dict[int, np.ndarray] = {}
-
-    def of(self, window: Box) -> np.ndarray:
-        """(h/16, w/16, M) of a window."""
-        numbers = self._tiling.touching(window)
-        self._kept = {n: y for n, y in self._kept.items() if n >= numbers[0]}
-        for number in numbers:
-            if number not in self._kept:
-                self._kept[number] = self._decode(number)
-        wanted = _latent_box(window)
-        out = np.zeros((wanted.height, wanted.width, self._kept[numbers[0]].shape[-1]), np.float32)
-        for number in numbers:
-            tile = _latent_box(self._tiling[number])
-            shared = tile.meet(wanted)
-            if shared:
-                out[shared.within(wanted).slices] = self._kept[number][shared.within(tile).slices]
-        return out
-
-
-def _latent_box(box: Box) -> Box:
-    """A box of pixels that begins at a multiple of 16, in latents, to the end of the last one of z."""
-    height, width = (-(-side // STRIDE) * STRIDE for side in (box.height, box.width))
-    return Box(*(side // LATENT_STRIDE for side in (box.top, box.left, height, width)))
 
 
 def _region_of(crop: tuple[int, int, int, int], picture: Box) -> Box:

@@ -1,0 +1,107 @@
+"""What tiles cost: bytes, quality, and the error beside their seams, against the same picture in one piece.
+
+    python -m tools.tiles 'kodak/*.png' --sides 1024 512         # 2048 x 1536, put together from the pictures
+    python -m tools.tiles 'kodak/*.png' --large --model small    # 6000 x 4000 instead: time and peak memory
+
+A seam's error is the mean squared error of the 16 columns around it, over that of the same columns in one piece. The
+pictures lie so that seams run through them, not between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+import config
+from lic import bitstream, images, metrics
+
+BESIDE = 8   # columns on each side of a seam
+
+
+def mosaic(paths: list[str], height: int, width: int) -> np.ndarray:
+    """uint8 (height, width, 3) put together from pictures of the size of the first, over and over."""
+    tiles = [images.read(path).pixels for path in paths]
+    tiles = [t for t in tiles if t.shape == tiles[0].shape]
+    rows, columns = (-(-side // t) for side, t in zip((height, width), tiles[0].shape))
+    grid = [[tiles[(r * columns + c) % len(tiles)] for c in range(columns)] for r in range(rows)]
+    return np.ascontiguousarray(np.concatenate([np.concatenate(row, 1) for row in grid])[:height, :width])
+
+
+def compare(coder, pixels: np.ndarray, sides: list[int]):
+    """Yields (tile, bytes, dB, error beside vertical seams), each against the picture in one piece."""
+    whole = coder.compress_pixels(pixels, tile=0)
+    alone = coder.decompress(whole)
+    for side in sides:
+        data = coder.compress_pixels(pixels, tile=side)
+        tile, restored = bitstream.parse(data)[0].tile, coder.decompress(data)
+        if tile:
+            yield (tile, len(data) / len(whole) - 1, metrics.psnr(pixels, restored) - metrics.psnr(pixels, alone),
+                   _beside(pixels, restored, tile[1]) / _beside(pixels, alone, tile[1]))
+
+
+def _beside(pixels: np.ndarray, restored: np.ndarray, width: int) -> float:
+    """Mean squared error of the columns beside the seams of tiles of a width."""
+    columns = [c for seam in range(width, pixels.shape[1], width) for c in range(seam - BESIDE, seam + BESIDE)]
+    return float(np.mean((pixels[:, columns].astype(float) - restored[:, columns]) ** 2))
+
+
+def measured(*command: str) -> tuple[float, float]:
+    """Seconds and peak resident memory in GiB of a process (no smaller than of those before it)."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *command], check=True)
+    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2 ** 20
+
+
+def large(script: str, preset: str | None, pixels: np.ndarray) -> None:
+    """Prints seconds and memory of both commands, with the bundled model or with random weights of a preset."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture, file, model = (os.path.join(folder, name) for name in ("a.png", "a.tfci", "model"))
+        images.write(picture, pixels)
+        if preset:
+            _random_model(script, preset, model)
+        flags = ["--model_path", model] if preset else []
+        for command in (("compress", picture, file), ("decompress", file, picture)):
+            seconds, peak = measured(f"{script}.py", *command, *flags)
+            print(f"| {script} {preset or 'nano'} | {command[0]} | {seconds:.0f} s | {peak:.2f} GiB |", flush=True)
+
+
+def _random_model(script: str, preset: str, folder: str) -> None:
+    from lic import registry, weights
+    model = registry.build(script, registry.preset(script, preset))
+    model.freeze()
+    weights.save(model, script, folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="+")
+    parser.add_argument("--scripts", nargs="+", default=list(config.PRESETS), choices=config.PRESETS)
+    parser.add_argument("--sides", nargs="+", type=int, default=[1024, 512])
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--model", metavar="PRESET", help="with --large: random weights of a preset")
+    a = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    paths = sorted(path for name in a.pictures for path in glob.glob(name))
+    pixels = mosaic(paths, *((4000, 6000) if a.large else (1536, 2048)))
+    print("| model | command | time | peak memory |\n|---|---|---|---|" if a.large else
+          "| model | tile | bytes | PSNR | error beside seams |\n|---|---|---|---|---|")
+    for script in a.scripts:
+        if a.large:
+            large(script, a.model, pixels)
+            continue
+        import lic
+        for tile, extra, psnr, beside in compare(lic.load(script), pixels, a.sides):
+            print(f"| {script} nano | {tile[1]} x {tile[0]} | {100 * extra:+.2f} % | {psnr:+.4f} dB | x {beside:.4f} |",
+                  flush=True)
+
+
+if __name__ == "__main__":
+    main()
