@@ -22,9 +22,10 @@ FOREIGN = Configuration("foreign", switches={"arithmetic": "float32"})       # n
 
 @pytest.fixture(scope="module")
 def pictures(picture, tmp_path_factory) -> str:
+    """Two files of the same picture."""
     folder = tmp_path_factory.mktemp("pictures")
-    for seed in range(2):
-        Image.fromarray(picture(64, 64, seed=seed)[0].astype(np.uint8)).save(folder / f"{seed}.png")
+    for number in range(2):
+        Image.fromarray(picture(64, 64)[0].astype(np.uint8)).save(folder / f"{number}.png")
     return str(folder / "*.png")
 
 
@@ -44,8 +45,8 @@ def measured(saved, pictures, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def broken(measured):
-    """One run for the quick tests: of its three configurations one doesn't compute as the others do."""
-    return measured((*SOUND, ROUGH), "--arithmetic", "portable")
+    """One run for the quick tests: of its two configurations one doesn't compute as it should."""
+    return measured((SOUND[1], ROUGH), "--arithmetic", "portable")
 
 
 def pairs_of(result, arithmetic="portable"):
@@ -54,15 +55,15 @@ def pairs_of(result, arithmetic="portable"):
 
 def test_every_pair_is_counted_though_files_with_the_same_bytes_are_decoded_once(broken):
     found = pairs_of(broken[1])
-    assert found["files"] == 2 * 3 and found["pairs"] == 2 * 3 * 2 and found["distinct"] < found["files"]
-    assert found["samples"] == found["pairs"] * 64 * 64 * 3 and found["refused"] == 0
+    assert (found["files"], found["distinct"], found["pairs"], found["refused"]) == (4, 2, 4, 0)
+    assert found["samples"] == found["pairs"] * 64 * 64 * 3
 
 
 def test_configuration_whose_pixels_are_far_off_is_counted_and_fails_the_run(broken):
     code, result = broken
     found = pairs_of(result)
     assert code == 1 and not result["passed"] and not result["failures"]
-    assert found["mismatches"] == 2 * 4, "with each of the two sound ones, both ways, and those not with one another"
+    assert found["mismatches"] == found["pairs"]
     assert found["largest"] > 1 and 0 < found["samples_differ"] < found["samples"]
 
 
@@ -70,10 +71,10 @@ def test_report_says_what_was_measured_and_on_what(broken):
     _, result = broken
     assert result["pictures"] == ["0.png", "1.png"] and result["versions"]["tensorflow"]
     assert result["machine"]["cores"] >= 1 and isinstance(result["machine"]["flags"], list)
-    assert [c["name"] for c in result["configurations"]] == ["one-thread", "no-onednn", "rough"]
-    assert result["configurations"][1]["environment"] == {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert [c["name"] for c in result["configurations"]] == ["no-onednn", "rough"]
+    assert result["configurations"][0]["environment"] == {"TF_ENABLE_ONEDNN_OPTS": "0"}
     text = report.markdown(result)
-    assert "| hypmqw2022 | portable | 6 (" in text and "TF_ENABLE_ONEDNN_OPTS=0" in text
+    assert "| hypmqw2022 | portable | 4 (2) " in text and "TF_ENABLE_ONEDNN_OPTS=0" in text
 
 
 @pytest.mark.slow
@@ -87,9 +88,9 @@ def test_foreign_arithmetic_is_counted_as_refused_and_fails_the_run(measured):
 
 @pytest.mark.slow
 def test_configurations_that_compute_alike_decode_one_another(measured):
-    code, result = measured(SOUND)
+    code, result = measured((*SOUND, Configuration("batch", kind="batch"), Configuration("saved", kind="saved")))
     assert code == 0 and result["passed"]
-    assert [pairs_of(result, a)["pairs"] for a in ("portable", "float32")] == [4, 4]
+    assert [pairs_of(result, a)["pairs"] for a in ("portable", "float32")] == [24, 24]
     assert (pairs_of(result)["refused"], pairs_of(result)["mismatches"]) == (0, 0)
 
 
