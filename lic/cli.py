@@ -109,7 +109,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.add_argument("--out", metavar="DIR", help="folder for the files (default: beside each picture)")
     p.add_argument("--tile", type=int, metavar="PIXELS",
                    help="cut larger pictures into tiles of at most this side, a multiple of 128; 0 for none (default: "
-                        "what fits into 2.5 GiB, or into half of the memory where less is free)")
+                        "what fits into 2.5 GiB, or into a quarter of the machine's memory)")
     p.add_argument("--verify", action="store_true", help="decode each file again before it is written")
     _add_model_path(p)
 

@@ -365,6 +365,7 @@ def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
         graph = tf.saved_model.load(folder)
         identity, preset = bytes.fromhex(about["weights_id"]), registry.preset(about["script"], about["preset"])
         made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
+        about["num_strings"] = int(about["num_strings"])
     except (OSError, ValueError, KeyError, tf.errors.OpError):
         raise DataError(f"'{folder}' is no SavedModel that 'export' made, or it is broken") from None
     arithmetic = _arithmetic_of(made_with)

@@ -1,7 +1,10 @@
-"""How much memory this process may still take, and the side of the tiles that fit into it.
+"""How much memory there is for this process, and the side of the tiles that fit into it.
 
-Looks at what Linux tells: free memory, the limits of control groups (containers) and of the process (ulimit). Elsewhere
+Looks at what Linux tells: the machine, the limits of control groups (containers) and of the process (ulimit). Elsewhere
 nothing is known, and nothing is limited.
+
+Gotcha: the side of the tiles hangs on what the machine has, not on what is free at the moment: the same picture gives
+the same bytes again.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from lic.errors import DataError
 from lic.tiling import ALIGN, MARGIN
 
 BUDGET = 5 << 29   # bytes that a tile may take: with TensorFlow, the weights and the picture this stays below 4 GiB
+OF_TENSORFLOW = 5 << 29   # bytes of address space that it takes by itself
 _CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/memory")
 # Of control groups version 2 and 1: the limit, what is in use, and how much of that is cache that gives way.
 _ACCOUNTS = (("memory.max", "memory.current", "inactive_file"),
@@ -19,13 +23,15 @@ _ACCOUNTS = (("memory.max", "memory.current", "inactive_file"),
 
 
 def available() -> float:
-    """Bytes; infinity where nothing is known."""
-    return min([_free(), _of_process(), *(_of_group(folder) for folder in _groups())])
+    """Bytes that are left now; infinity where nothing is known."""
+    groups = (limit - use for limit, use in map(_of_group, _groups()))
+    return min([_field("/proc/meminfo", "MemAvailable:"), _address_space(), *groups])
 
 
 def budget() -> float:
-    """Bytes that a tile may take here: half of what is left at most, for the picture and the file want some, too."""
-    return min(BUDGET, available() / 2)
+    """Bytes that a tile may take: a quarter of the machine's at most, for others want some, too."""
+    installed = min([_field("/proc/meminfo", "MemTotal:"), *(limit for limit, _ in map(_of_group, _groups()))])
+    return min(BUDGET, installed / 4, _address_space(OF_TENSORFLOW) / 2)
 
 
 def tile_side(bytes_per_pixel: int, budget: float) -> int:
@@ -41,18 +47,16 @@ def demand(pixels: int, bytes_per_pixel: int, what: str) -> None:
         raise DataError(f"{what} takes about {need / 2 ** 30:.1f} GiB of memory, and {left / 2 ** 30:.1f} GiB are left")
 
 
-def _free() -> float:
-    return _field("/proc/meminfo", "MemAvailable:")
-
-
-def _of_process() -> float:
-    """What ulimit -v leaves."""
+def _address_space(used: float | None = None) -> float:
+    """What `ulimit -v` leaves, where so much is in use; by default what is."""
     try:
         import resource  # Unix
     except ImportError:
         return float("inf")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return float("inf") if limit == resource.RLIM_INFINITY else limit - _field("/proc/self/status", "VmSize:", 0.0)
+    if limit == resource.RLIM_INFINITY:
+        return float("inf")
+    return max(0.0, limit - (_field("/proc/self/status", "VmSize:", 0.0) if used is None else used))
 
 
 def _groups() -> list[str]:
@@ -74,16 +78,16 @@ def _upwards(path: str) -> list[str]:
     return folders
 
 
-def _of_group(folder: str) -> float:
+def _of_group(folder: str) -> tuple[float, float]:
+    """The limit of a control group and what is in use of it, but for cache that gives way."""
     for limit, use, cache in _ACCOUNTS:
         try:
             with open(os.path.join(folder, limit), encoding="ascii") as a, \
                     open(os.path.join(folder, use), encoding="ascii") as b:
-                left = int(a.read()) - int(b.read())
-            return left + _field(os.path.join(folder, "memory.stat"), cache, 0.0)
+                return float(int(a.read())), int(b.read()) - _field(os.path.join(folder, "memory.stat"), cache, 0.0)
         except (OSError, ValueError):   # no such file, or "max"
             continue
-    return float("inf")
+    return float("inf"), 0.0
 
 
 def _field(path: str, name: str, missing: float = float("inf")) -> float:

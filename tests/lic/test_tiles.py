@@ -231,7 +231,7 @@ def off_by(steps: float, monkeypatch) -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, saved, codecs, picture, monkeypatch,
                                                                       demanding):
-    """At a margin a thousand times the real one, at which grids are shifted often."""
+    """At a margin a hundred times the real one, at which grids are shifted often."""
     demanding(2.0 ** -20)
     files = [codecs[script].compress_pixels(picture(64, 96, seed=seed)[0].astype(np.uint8)) for seed in range(12)]
     expected = [codecs[script].decompress(data) for data in files]
@@ -260,10 +260,11 @@ def test_verify_refuses_a_file_that_this_machine_does_not_decode(saved, codecs, 
 
 # Memory ---------------------------------------------------------------------------------------------------------
 
-def test_tiles_grow_with_the_memory_that_is_left(monkeypatch):
+def test_tiles_grow_with_the_memory_of_the_machine(monkeypatch):
     sides = []
-    for left in (1 << 20, 1 << 30, 8 << 30, 1 << 40):
-        monkeypatch.setattr(memory, "available", lambda left=left: left)
+    for installed in (1 << 20, 1 << 30, 16 << 30, 1 << 40):
+        monkeypatch.setattr(memory, "_of_group", lambda folder, installed=installed: (installed, installed - 1.0))
+        monkeypatch.setattr(memory, "_field", lambda path, name, missing=0: 1 << 50)
         sides.append(memory.tile_side(2000, memory.budget()))
     assert sides == sorted(sides) and sides[0] == 128 and sides[1] < sides[2] == sides[3]
     assert (sides[2] + 2 * 128) ** 2 * 2000 <= memory.BUDGET
@@ -285,12 +286,12 @@ def test_memory_of_a_control_group_counts_without_its_cache(tmp_path, monkeypatc
         (folder / names[0]).write_text("1000\n")
         (folder / names[1]).write_text("900\n")
         (folder / "memory.stat").write_text(f"anon 5\n{words} 300\n")
-        assert memory._of_group(str(folder)) == 400
+        assert memory._of_group(str(folder)) == (1000, 600)
     (tmp_path / "inactive_file" / "memory.max").write_text("max\n")
-    assert memory._of_group(str(tmp_path / "inactive_file")) == float("inf")
-    assert memory._of_group(str(tmp_path / "none")) == float("inf")
+    assert memory._of_group(str(tmp_path / "inactive_file"))[0] == float("inf")
+    assert memory._of_group(str(tmp_path / "none"))[0] == float("inf")
     monkeypatch.setattr(memory, "_groups", lambda: [str(tmp_path / "total_inactive_file")])
-    assert memory.available() == 400
+    assert memory.available() == 400 and memory.budget() == 250
 
 
 def test_memory_that_is_free_on_this_machine_is_known():
