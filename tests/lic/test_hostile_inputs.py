@@ -319,6 +319,7 @@ def test_printing_to_a_full_disk_or_in_another_alphabet_is_no_traceback(codecs, 
     assert done.returncode == 0 and rb"\u753b" in done.stdout and not done.stderr
 
 
+@pytest.mark.slow
 def test_train_leaves_out_what_is_no_picture_and_learns_from_the_rest(picture, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -362,6 +363,7 @@ print(json.dumps([cli.run(script, cli.parser_of(script).parse_args(line)) for li
 """
 
 
+@pytest.mark.slow
 def test_export_meets_places_where_nothing_can_be_written(saved, tmp_path):
     make_bad_inputs(tmp_path, b"good")
     (tmp_path / "sealed").mkdir(0o555)

@@ -196,6 +196,7 @@ def break_export(model: Path, folder: Path, how: int, delay: float) -> bool:
     return not folder.exists()
 
 
+@pytest.mark.slow
 def test_export_that_is_killed_leaves_nothing_under_its_name_and_the_next_sweeps(saved, codecs, picture, tmp_path):
     import lic
     assert break_export(saved[SCRIPT], tmp_path / "model", signal.SIGKILL, 0.5)
@@ -330,6 +331,7 @@ def test_training_may_be_broken_off_at_many_moments(training_pictures, tmp_path)
     train_broken_off(training_pictures, tmp_path, 200, delays)
 
 
+@pytest.mark.slow
 def test_what_a_killed_checkpoint_leaves_does_no_harm(training_pictures, tmp_path):
     """As a kill within a checkpoint leaves it: pieces of the next one, and a state that was not renamed yet."""
     run = tmp_path / "run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from lic import bitstream, codec, coders, file_graph, memory
 from lic.bitstream import Record
 from lic.errors import DataError, UsageError
 
+ROOT = Path(config.__file__).resolve().parent
 SCRIPTS = tuple(config.PRESETS)
 
 
@@ -221,6 +223,8 @@ def off_by(steps: float, monkeypatch) -> None:
     rng = np.random.default_rng(0)
 
     def elsewhere(self, loc, index):
+        if not self.arithmetic.grid:   # no coding
+            return settle(self, loc, index)
         for_loc, for_index = (tf.random.stateless_uniform(tf.shape(loc), rng.integers(1 << 30, size=2), -steps, steps,
                                                           loc.dtype) for _ in range(2))
         return settle(self, loc + for_loc * self.arithmetic.grid, index + for_index)
@@ -296,3 +300,26 @@ def test_memory_of_a_control_group_counts_without_its_cache(tmp_path, monkeypatc
 
 def test_memory_that_is_free_on_this_machine_is_known():
     assert 0 < memory.available() < 1 << 50
+
+
+PEAK = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, *sys.argv[1:]])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2 ** 20)
+sys.exit(done.returncode)
+"""
+
+
+@pytest.mark.slow
+def test_24_megapixels_go_there_and_back_below_four_gibibytes(process, tmp_path):
+    """With a bundled model; `python -m tools.tiles --large --model small` does the same with TCM small."""
+    from lic import images
+    from tools.tiles import mosaic
+    x = mosaic([str(ROOT / "res" / "eval" / f"{name}.png") for name in ("kodim15", "kodim23")], 4000, 6000)
+    images.write(tmp_path / "large.png", x)
+    for command in (["compress", "large.png", "large.tfci"], ["decompress", "large.tfci", "back.png"]):
+        ran = process("-c", PEAK, ROOT / "hypmqw2022.py", *command, cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        assert float(ran.out) < 4
+    assert len(bitstream.parse((tmp_path / "large.tfci").read_bytes())[1]) > 1
+    assert psnr(x, images.read(tmp_path / "back.png").pixels) > 25
