@@ -18,7 +18,7 @@ from tools.fuzz.anatomy import Anatomy, joined, sealed
 from tools.fuzz.supervisor import Ending, Limits, Supervisor
 
 START = bitstream.prefix(Arithmetic.PORTABLE, 0x34, 0, b"\1\2\3\4")
-RECORDS = [Record(n, (7, 250), (b"hi" * n, bytes([n]) * 200), 1234 + n) for n in range(4)]
+RECORDS = [Record(n, (7, 250), (b"hi" * n, bytes([n]) * 200), 1234 + n, (-1, 300, -2 ** 27)[:n]) for n in range(4)]
 UNTILED = bitstream.build(START, 96, 80, RECORDS[:1], chunks=[("NOTE", b"ok")])
 TILED = bitstream.build(START, 100, 80, RECORDS, (64, 64))
 FILES = [UNTILED, TILED]
@@ -35,7 +35,7 @@ def test_every_field_of_the_format_is_a_piece():
     names = [piece.name for data in FILES for piece in Anatomy.of(data).pieces()]
     assert set(names) == {"magic", "version", "flags", "model code", "quality", "weights id", "width", "height",
                           "tile side", "string count", "chunks length", "chunks", "record length", "phase", "checks",
-                          "string length", "string", "symbol CRC"}
+                          "string length", "escape count", "escape", "string", "seal"}
     assert joined(Anatomy.of(TILED).pieces()) == TILED[:-4]
 
 
