@@ -435,7 +435,7 @@ def test_an_empty_chunk_section_and_unknown_chunks_are_read():
     START + b"\x01\x01\x01\xe8\x07\x00\x00\xe7\x07" + bytes(996),  # 999 of them, in 992
     WITH_CHUNKS + HUGE + bytes(99),  # chunks
     WITH_CHUNKS + b"\x08NOTE" + HUGE + TAIL,
-], ids=["strings", "record", "sides", "tiles", "records", "units", "escapes", "just-too-many-escapes", "section", "chunk"])
+], ids=["strings", "record", "sides", "tiles", "records", "units", "escapes", "one-escape", "section", "chunk"])
 def test_hostile_lengths_allocate_nothing(body):
     data = sealed(body)
     tracemalloc.start()

@@ -476,7 +476,10 @@ print(json.dumps(grown))
 
 
 def test_hostile_lengths_allocate_nothing(saved):
-    """Strings and records of 2^28 bytes, as many escapes (also one more than bytes), and a million tiles. In megabytes, in a process without a past."""
+    """Strings and records of 2^28 bytes, as many escapes, and a million tiles.
+
+    In megabytes, in a process without a past.
+    """
     hostile = [  # the first one is there to warm up
         ("unpack_record", bytes(3), 0), ("unpack", bytes(3), 0),
         ("unpack_record", b"\0\0\0" + HUGE, 9),
