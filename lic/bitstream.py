@@ -28,6 +28,7 @@ PHASES = 4  # places of the grid that locations are rounded to, a quarter of a s
 MAX_QUALITY = 100
 VARINT_BYTES = 4
 MAX_LENGTH = (1 << 7 * VARINT_BYTES) - 1  # bytes of one string or chunk
+ESCAPE_RANGE = (-(1 << 7 * VARINT_BYTES - 1), (1 << 7 * VARINT_BYTES - 1) - 1)
 
 ARITHMETIC_BITS = 0x03
 TILED_BIT = 0x04
@@ -90,7 +91,7 @@ class Record:
       checks: a check byte for each string, see "The symbol checks" in format.md.
       strings: the range-coded strings.
       seal: what binds its symbols to its place, see `seal`.
-      escapes: the symbols that no table holds, in the order of the strings, each within +-2^27.
+      escapes: the symbols that no table holds, in the order of the strings, -2^27..2^27 - 1 each.
     """
 
     phase: int

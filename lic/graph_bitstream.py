@@ -54,7 +54,7 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes
       phase: int32 scalar, 0..3.
       checks: int32 (n,), the check byte of each string.
       strings: string (n,), n static, 1..255.
-      escapes: int32 (e,), within +-2^27.
+      escapes: int32 (e,), -2^27..2^27 - 1.
     Returns:
       String scalar.
     Raises:
@@ -68,7 +68,8 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes
     guard = _refuse_first([
         (_outside(phase, 0, bitstream.PHASES - 1), f"a phase is 0..{bitstream.PHASES - 1}"),
         (_outside(checks, 0, 255), "a check byte is 0..255"),
-        (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a string has at most {bitstream.MAX_LENGTH} bytes")])
+        (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a string has at most {bitstream.MAX_LENGTH} bytes"),
+        (_outside(escapes, *bitstream.ESCAPE_RANGE), "an escape is -2^27..2^27 - 1")])
     with tf.control_dependencies([guard]):
         start = _bytes(tf.concat([tf.reshape(phase, [1]), checks], 0))
         zigzag = tf.where(escapes >= 0, 2 * escapes, -2 * escapes - 1)

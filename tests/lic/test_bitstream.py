@@ -16,6 +16,7 @@ from lic.errors import DataError
 
 ROOT = pathlib.Path(__file__).parents[2]
 START = bitstream.prefix(Arithmetic.PORTABLE, 0x21, 0, bytes.fromhex("0123ABCD"))
+LEAST, MOST = -2 ** 27, 2 ** 27 - 1  # of an escape
 
 
 def small_file(chunks=()):
@@ -23,8 +24,9 @@ def small_file(chunks=()):
 
 
 def tiled_file():
-    """Six tiles, in two rows of three; one record needs a length of two bytes."""
-    records = [Record(i % 4, (i, 250), (b"hi" * i, bytes([i]) * (130 if i == 4 else 1)), i << 28) for i in range(6)]
+    """Six tiles, in two rows of three; one record needs a length of two bytes, and they have 0 to 5 escapes."""
+    records = [Record(i % 4, (i, 250), (b"hi" * i, bytes([i]) * (130 if i == 4 else 1)), i << 28,
+                      (-1, 300, 0, -2 ** 27, 64)[:i]) for i in range(6)]
     return bitstream.build(START, 300, 200, records, (128, 128))
 
 
@@ -56,7 +58,7 @@ def crc_of(*symbols):
 
 
 def test_documented_example_is_what_the_code_writes_and_reads():
-    seal = bitstream.seal(768, 512, None, 0, 0, crc_of(3, -1, 2))
+    seal = bitstream.seal(768, 512, None, 0, 0, crc_of(3, -1, 2), 0)
     records = (Record(0, (7, 0), (b"hi", b""), seal),)
     example, _ = documented_examples()
     assert bitstream.build(START, 768, 512, records, None, [("NOTE", b"ok")]) == example
@@ -65,35 +67,42 @@ def test_documented_example_is_what_the_code_writes_and_reads():
 
 
 def test_documented_tiled_example_is_what_the_code_writes_and_reads():
-    left = bitstream.seal(300, 60, (64, 192), 0, 0, crc_of(1, -2, 0, 5))
-    right = bitstream.seal(300, 60, (64, 192), 1, left, crc_of(0, 7, -9))
-    records = (Record(0, (1, 13), (b"a", b"bc"), left), Record(2, (0, 240), (b"", b"d"), right))
+    left = bitstream.seal(300, 60, (64, 192), 0, 0, crc_of(1, -2, 0, 5), 0)
+    right = bitstream.seal(300, 60, (64, 192), 1, left, crc_of(0, 7, -300), 2)
+    records = (Record(0, (1, 13), (b"a", b"bc"), left), Record(2, (0, 160), (b"", b"d"), right, (-300,)))
     _, example = documented_examples()
     assert bitstream.build(START, 300, 60, records, (64, 192)) == example
     assert bitstream.parse(example) == (bitstream.Header(
         Arithmetic.PORTABLE, 0x21, 0, b"\x01\x23\xab\xcd", 300, 60, (64, 192), 2), records)
 
 
-PLACE = {"width": 300, "height": 60, "tile": (64, 192), "number": 1, "before": 7, "crc": 9}
+PLACE = {"width": 300, "height": 60, "tile": (64, 192), "number": 1, "before": 7, "crc": 9, "phase": 2}
 
 
 def test_seal_is_the_crc_of_all_that_it_binds():
-    assert bitstream.seal(**PLACE) == zlib.crc32(struct.pack("<7I", 300, 60, 64, 192, 1, 7, 9))
-    for name, value in (("width", 299), ("height", 61), ("tile", (192, 64)), ("number", 0), ("before", 6), ("crc", 8)):
+    assert bitstream.seal(**PLACE) == zlib.crc32(struct.pack("<8I", 300, 60, 64, 192, 1, 7, 9, 2))
+    for name, value in (("width", 299), ("height", 61), ("tile", (192, 64)), ("number", 0), ("before", 6), ("crc", 8),
+                        ("phase", 3)):
         assert bitstream.seal(**{**PLACE, name: value}) != bitstream.seal(**PLACE), name
     largest = 2 ** 32 - 1
-    assert bitstream.seal(65535, 65535, (64, 64), 2 ** 20 - 1, largest, largest) == zlib.crc32(
-        struct.pack("<7I", 65535, 65535, 64, 64, 2 ** 20 - 1, largest, largest))
+    assert bitstream.seal(65535, 65535, (64, 64), 2 ** 20 - 1, largest, largest, 3) == zlib.crc32(
+        struct.pack("<8I", 65535, 65535, 64, 64, 2 ** 20 - 1, largest, largest, 3))
 
 
 def test_seal_of_an_only_tile_knows_no_tiles():
-    bare = zlib.crc32(struct.pack("<7I", 300, 60, 0, 0, 0, 0, 9))
-    assert bitstream.seal(300, 60, None, 0, 0, 9) == bitstream.seal(300, 60, (64, 320), 0, 0, 9) == bare
+    assert bitstream.seal(300, 60, None, 0, 0, 9, 1) == zlib.crc32(struct.pack("<8I", 300, 60, 0, 0, 0, 0, 9, 1))
+
+
+def test_seals_of_the_four_phases_differ():
+    assert len({bitstream.seal(**{**PLACE, "phase": phase}) for phase in range(4)}) == 4
 
 
 def random_record(rng, count):
     strings = tuple(rng.randbytes(rng.choice([0, 1, 127, 128, 300])) for _ in range(count))
-    return Record(rng.randrange(4), tuple(rng.randrange(256) for _ in range(count)), strings, rng.randrange(2 ** 32))
+    escapes = tuple(rng.choice([LEAST, MOST, 0, -1, rng.randint(-70, 70), rng.randint(-9000, 9000)])
+                    for _ in range(rng.choice([0, 0, 1, 5, 130])))
+    return Record(rng.randrange(4), tuple(rng.randrange(256) for _ in range(count)), strings, rng.randrange(2 ** 32),
+                  escapes)
 
 
 def test_parse_returns_what_build_was_given():
@@ -121,6 +130,7 @@ def test_parse_returns_the_tiles_that_build_was_given():
         assert bitstream.num_tiles(width, height, tile) == rows * columns
         records = tuple(random_record(rng, count) for _ in range(rows * columns))
         chunks = rng.choice([(), (("NOTE", b"ok"),)])
+        tile = tile if len(records) > 1 else None
         data = bitstream.build(START, width, height, records, tile, chunks)
         header, parsed = bitstream.parse(data)
         assert parsed == records and (header.width, header.height, header.tile) == (width, height, tile)
@@ -138,7 +148,7 @@ def test_long_strings_round_trip_with_varints_of_three_and_four_bytes():
     record = Record(0, (0, 0, 0), (bytes(16384), bytes(2 ** 21), bytes(2 ** 21)), 0)
     data = bitstream.build(START, 1, 1, [record])
     assert bitstream.parse(data)[1] == (record,)
-    assert len(data) == 12 + 2 + 1 + 4 + 1 + 3 + (3 + 4) + 16384 + 2 ** 22 + 4 + 4
+    assert len(data) == 12 + 2 + 1 + 4 + 1 + 3 + (3 + 4) + 1 + 16384 + 2 ** 22 + 4 + 4
 
 
 def test_records_alone_round_trip():
@@ -147,20 +157,56 @@ def test_records_alone_round_trip():
         record = random_record(rng, count)
         packed = bitstream.pack_record(record)
         assert bitstream.unpack_record(packed, count) == record
-        assert len(packed) >= 1 + count + count - 1 + 4 + sum(map(len, record.strings))
+        assert len(packed) >= 1 + count + count - 1 + 1 + len(record.escapes) + 4 + sum(map(len, record.strings))
+
+
+@pytest.mark.parametrize(("value", "coded"), [  # as the document numbers them
+    (0, "00"), (-1, "01"), (1, "02"), (-2, "03"), (63, "7e"), (-64, "7f"), (64, "8001"), (-65, "8101"), (-300, "d704"),
+    (8191, "fe7f"), (-8192, "ff7f"), (8192, "808001"), (2 ** 24, "80808010"), (-2 ** 24, "ffffff0f"),
+    (MOST, "feffff7f"), (LEAST, "ffffff7f")])
+def test_escape_is_a_zigzag_number_and_comes_back(value, coded):
+    record = Record(0, (0,), (b"s",), 0, (value,))
+    packed = bitstream.pack_record(record)
+    assert packed == b"\0\0\1" + bytes.fromhex(coded) + b"s" + bytes(4)
+    assert bitstream.unpack_record(packed, 1) == record
+
+
+def test_every_short_escape_comes_back_in_its_order():
+    record = Record(0, (0, 0), (b"a", b""), 7, tuple(range(-9000, 9001)))
+    assert bitstream.unpack_record(bitstream.pack_record(record), 2) == record
+
+
+@pytest.mark.parametrize("value", [MOST + 1, LEAST - 1, 2 ** 31, -2 ** 31])
+def test_escape_that_does_not_fit_is_not_written(value):
+    with pytest.raises(DataError, match="do not fit"):
+        bitstream.pack_record(Record(0, (0,), (b"",), 0, (value,)))
 
 
 @pytest.mark.parametrize(("packed", "num_strings", "message"), [
     (b"", 1, bitstream.BAD_RECORD),
     (b"\0" * 5, 1, bitstream.BAD_RECORD),  # phase and seal, no check
+    (b"\0" * 6, 1, bitstream.BAD_RECORD),  # no number of escapes
     (b"\0" * 7, 2, bitstream.BAD_RECORD),  # no length
-    (b"\0\0\0\1" + b"SEAL", 2, bitstream.BAD_RECORD),  # one byte too few
-    (b"\0\0\0\x7f" + b"abcSEAL", 2, bitstream.BAD_RECORD),
-    (b"\0\0\0\xff\xff\xff\x7f" + b"abcSEAL", 2, bitstream.BAD_RECORD),
-    (b"\0\0\0\x81\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # 1 in two bytes
-    (b"\0\0\0\x81\x80\x80\x80\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # a length in five bytes
-    (b"\4\0" + b"SEAL", 1, bitstream.BAD_PHASE),
-    (b"\xff\0\0\0" + b"SEAL", 2, bitstream.BAD_PHASE),
+    (b"\0" * 8, 2, bitstream.BAD_RECORD),  # a length, and no number of escapes
+    (b"\0\0\0\1\0" + b"SEAL", 2, bitstream.BAD_RECORD),  # one byte too few
+    (b"\0\0\0\x7f\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),
+    (b"\0\0\0\xff\xff\xff\x7f\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),
+    (b"\0\0\0\x81\0\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # 1 in two bytes
+    (b"\0\0\0\x81\x80\x80\x80\0\0" + b"abcSEAL", 2, bitstream.BAD_RECORD),  # a length in five bytes
+    # Escapes.
+    (b"\0\0\1" + b"SEAL", 1, bitstream.BAD_RECORD),  # one, and none there
+    (b"\0\0\3\0\0" + b"SEAL", 1, bitstream.BAD_RECORD),
+    (b"\0\0\xff\xff\xff\x7f" + b"abcSEAL", 1, bitstream.BAD_RECORD),  # 2^28 - 1
+    (b"\0\0\x81\0" + b"abcSEAL", 1, bitstream.BAD_RECORD),  # 1 in two bytes
+    (b"\0\0\x80\x80\x80\x80\1" + b"abcSEAL", 1, bitstream.BAD_RECORD),  # in five bytes
+    (b"\0\0\1\x80" + b"SEAL", 1, bitstream.BAD_RECORD),  # the seal ends the number
+    (b"\0\0\2\1\x80" + b"SEAL", 1, bitstream.BAD_RECORD),
+    (b"\0\0\1\x80\0" + b"abcSEAL", 1, bitstream.BAD_RECORD),  # 0 in two bytes
+    (b"\0\0\1\x80\x80\x80\x80\1" + b"abcSEAL", 1, bitstream.BAD_RECORD),  # an escape in five bytes
+    (b"\0\0\0\2\2\0\0" + b"aSEAL", 2, bitstream.BAD_RECORD),  # two escapes leave one byte, not two
+    (b"\4\0\0" + b"SEAL", 1, bitstream.BAD_PHASE),
+    (b"\4\0\1\0" + b"SEAL", 1, bitstream.BAD_PHASE),
+    (b"\xff\0\0\0\0" + b"SEAL", 2, bitstream.BAD_PHASE),
 ])
 def test_what_is_no_record_is_refused(packed, num_strings, message):
     with pytest.raises(DataError) as caught:
@@ -169,16 +215,19 @@ def test_what_is_no_record_is_refused(packed, num_strings, message):
 
 
 def test_last_string_takes_what_the_others_leave():
-    assert bitstream.unpack_record(b"\1\2rest\x01\0\0\x80", 1) == Record(1, (2,), (b"rest",), 0x80000001)
-    assert bitstream.unpack_record(b"\3\2\2\1rest\0\0\0\0", 2) == Record(3, (2, 2), (b"r", b"est"), 0)
+    assert bitstream.unpack_record(b"\1\2\0rest\x01\0\0\x80", 1) == Record(1, (2,), (b"rest",), 0x80000001)
+    assert bitstream.unpack_record(b"\3\2\2\1\0rest\0\0\0\0", 2) == Record(3, (2, 2), (b"r", b"est"), 0)
+    assert bitstream.unpack_record(b"\3\2\2\1\2rest\0\0\0\0", 2) == Record(
+        3, (2, 2), (b"s", b"t"), 0, (57, -51)), "r, 114, and e, 101, as escapes"
+    assert bitstream.unpack_record(b"\3\2\4rest\0\0\0\0", 1).strings == (b"",)
 
 
 def test_header_of_the_bundled_models_costs_at_most_32_bytes_before_the_lengths():
     """Eleven strings, the most that any of them has; both sides and the record as large as the document says."""
-    strings = (*[b""] * 10, bytes(2 ** 21 - 1 - 26))
+    strings = (*[b""] * 10, bytes(2 ** 21 - 1 - 27))
     data = bitstream.build(START, 16383, 16383, [Record(0, (9,) * 11, strings, 0)])
-    assert len(data) - len(strings[-1]) - 10 - 2 * 4 == 32
-    assert data[20:32] == b"\0" + b"\x09" * 11 and data[32:42] == bytes(10)
+    assert len(data) - len(strings[-1]) - 10 - 1 - 2 * 4 == 32
+    assert data[20:32] == b"\0" + b"\x09" * 11 and data[32:43] == bytes(11)
 
 
 def test_module_loads_neither_tensorflow_nor_numpy():
@@ -256,9 +305,10 @@ def flagged(flags):
 
 
 SEAL = b"\1\2\3\4"
-RECORD = b"\0\0hi" + SEAL  # one string
-TAIL = b"\x01\x08" + RECORD  # n, the record's length
+RECORD = b"\0\0\0hi" + SEAL  # one string, no escapes: 9 bytes
+TAIL = b"\x01\x09" + RECORD  # n, the record's length
 TILED, WITH_CHUNKS, BOTH = flagged(4), flagged(8) + b"\x01\x01\x01", flagged(12) + b"\x01\x01\x01\x01\x01"
+TWO_BOTH = flagged(12) + b"\x41\x01\x01\x01\x01"  # two tiles
 HUGE = b"\xff\xff\xff\x7f"  # 2^28 - 1
 GREEDY = b"\xff\x81\x0a\x00" + bytes(255) + HUGE * 254 + bytes(9)  # 255 strings in a record of 1281 bytes
 
@@ -293,49 +343,58 @@ HOSTILE = [
     (TILED + b"\xff\xff\x03\xff\xff\x03\x01\x01" + TAIL, bitstream.TRUNCATED),  # 2^20 tiles in 9 bytes
     (TILED + b"\x41\x41\x01\x01\x01" + b"\x06" * 3, bitstream.TRUNCATED),  # 4 tiles in 3 bytes
     (TILED + b"\x41\x01\x01\x01" + TAIL, bitstream.TRUNCATED),  # 2 tiles, one record: 0 is the other's length
-    (TILED + b"\x41\x01\x01\x01\x01\x08\x08" + RECORD, bitstream.TRUNCATED),  # the second record is missing
-    (TILED + b"\x41\x01\x01\x01\x01\x08\x81\x00" + RECORD + RECORD, bitstream.MALFORMED),
-    (TILED + b"\x41\x01\x01\x01\x01\x08\x07" + RECORD + RECORD, bitstream.TRAILING),
-    (TILED + b"\x41\x01\x01\x01\x01\x08\x09" + RECORD + RECORD, bitstream.TRUNCATED),
-    (TILED + b"\x40\x01\x01\x01\x01\x08" + RECORD + RECORD, bitstream.TRAILING),  # 64 pixels are one tile
+    (TILED + b"\x41\x01\x01\x01\x01\x09\x09" + RECORD, bitstream.TRUNCATED),  # the second record is missing
+    (TILED + b"\x41\x01\x01\x01\x01\x09\x81\x00" + RECORD + RECORD, bitstream.MALFORMED),
+    (TILED + b"\x41\x01\x01\x01\x01\x09\x08" + RECORD + RECORD, bitstream.TRAILING),
+    (TILED + b"\x41\x01\x01\x01\x01\x09\x0a" + RECORD + RECORD, bitstream.TRUNCATED),
+    (TILED + b"\x40\x01\x01\x01\x01\x09" + RECORD + RECORD, bitstream.BAD_TILE),  # 64 pixels are one tile
+    (TILED + b"\x40\x01\x01\x01" + TAIL, bitstream.BAD_TILE),
+    (TILED + b"\x01\x01\x80\x08\x80\x08" + TAIL, bitstream.BAD_TILE),
+    (TILED + b"\x80\x01\x80\x02\x04\x02" + TAIL, bitstream.BAD_TILE),  # the picture is as large as its tile
+    (BOTH + b"\x00\x09" + RECORD, bitstream.BAD_TILE),
     # Lengths of records.
-    (START + b"\x01\x01\x01\x09" + RECORD, bitstream.TRUNCATED),
+    (START + b"\x01\x01\x01\x0a" + RECORD, bitstream.TRUNCATED),
     (START + b"\x01\x01\x01" + HUGE + RECORD, bitstream.TRUNCATED),
-    (START + b"\x01\x01\x01\x07" + RECORD, bitstream.TRAILING),
+    (START + b"\x01\x01\x01\x08" + RECORD, bitstream.TRAILING),
     (START + b"\x01\x01\x01\x00" + RECORD, bitstream.TRAILING),
-    (START + b"\x01\x01\x01\x88\x00" + RECORD, bitstream.MALFORMED),
+    (START + b"\x01\x01\x01\x89\x00" + RECORD, bitstream.MALFORMED),
     (START + b"\x01\x01\x01\x80\x80\x80\x80\x01" + RECORD, bitstream.MALFORMED),
     # Chunks.
-    (WITH_CHUNKS + HUGE + b"\x08" + RECORD, bitstream.TRUNCATED),
+    (WITH_CHUNKS + HUGE + b"\x09" + RECORD, bitstream.TRUNCATED),
     (WITH_CHUNKS + b"\x80\x80\x80\x80\x80\x00" + RECORD, bitstream.MALFORMED),
-    (WITH_CHUNKS + b"\x81\x00\x00\x08" + RECORD, bitstream.MALFORMED),
-    (WITH_CHUNKS + b"\x09" + RECORD, bitstream.TRUNCATED),
-    (BOTH + HUGE + b"\x08" + RECORD, bitstream.TRUNCATED),
-    (BOTH + b"\x00\x07" + RECORD, bitstream.TRAILING),
+    (WITH_CHUNKS + b"\x81\x00\x00\x09" + RECORD, bitstream.MALFORMED),
+    (WITH_CHUNKS + b"\x0a" + RECORD, bitstream.TRUNCATED),
+    (TWO_BOTH + HUGE + b"\x09\x09" + RECORD + RECORD, bitstream.TRUNCATED),
+    (TWO_BOTH + b"\x00\x08\x09" + RECORD + RECORD, bitstream.TRAILING),
 ]
 # What stands in a record: `parse` of Python opens all of them, the graph one when its tile's turn has come.
 HOSTILE_RECORDS = [
     (START + b"\x01\x01\x01\x00", bitstream.BAD_RECORD),
     (START + b"\x01\x01\x01\x05\x00" + SEAL, bitstream.BAD_RECORD),  # no check
-    (START + b"\x01\x01\x01\x08\x04\x00hi" + SEAL, bitstream.BAD_PHASE),
-    (START + b"\x01\x01\x01\x06\xff\x00" + SEAL, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x01\x06\x00\x00" + SEAL, bitstream.BAD_RECORD),  # no number of escapes
+    (START + b"\x01\x01\x01\x09\x04\x00\x00hi" + SEAL, bitstream.BAD_PHASE),
+    (START + b"\x01\x01\x01\x07\xff\x00\x00" + SEAL, bitstream.BAD_PHASE),
     (START + b"\x01\x01\x02\x07\x00\x00\x00" + SEAL, bitstream.BAD_RECORD),  # two strings, no length
-    (START + b"\x01\x01\x02\x0a\x00\x00\x00\x03hi" + SEAL, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0d\x00\x00\x00" + HUGE + b"hi" + SEAL, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0b\x00\x00\x00\x82\x00hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0b\x00\x00\x00\x03\x00hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0e\x00\x00\x00" + HUGE + b"\x00hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x02\x0c\x00\x00\x00\x82\x00\x00hi" + SEAL, bitstream.BAD_RECORD),
     (START + b"\x01\x01" + GREEDY, bitstream.BAD_RECORD),
-    (TILED + b"\x41\x01\x01\x01\x01\x08\x00" + RECORD, bitstream.BAD_RECORD),  # an empty second record
-    (TILED + b"\x41\x01\x01\x01\x01\x08\x08" + RECORD + b"\4" + RECORD[1:], bitstream.BAD_PHASE),
-    (TILED + b"\x41\x01\x01\x01\x01\x0b\x05" + RECORD + RECORD, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x01\x09\x00\x00\x03hi" + SEAL, bitstream.BAD_RECORD),  # three escapes in two bytes
+    (START + b"\x01\x01\x01\x0c\x00\x00" + HUGE + b"hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x01\x0a\x00\x00\x81\x00hi" + SEAL, bitstream.BAD_RECORD),
+    (START + b"\x01\x01\x01\x09\x00\x00\x01\x80\x00" + SEAL, bitstream.BAD_RECORD),
+    (TILED + b"\x41\x01\x01\x01\x01\x09\x00" + RECORD, bitstream.BAD_RECORD),  # an empty second record
+    (TILED + b"\x41\x01\x01\x01\x01\x09\x09" + RECORD + b"\4" + RECORD[1:], bitstream.BAD_PHASE),
+    (TILED + b"\x41\x01\x01\x01\x01\x0d\x05" + RECORD + RECORD, bitstream.BAD_RECORD),
 ]
 # Without a model, Python alone has a word for these.
 HOSTILE_TO_PYTHON = [
     (START[:7] + b"\x65" + START[8:] + b"\x01\x01" + TAIL, bitstream.BAD_QUALITY),
-    (START + b"\x01\x01\x00\x08" + RECORD, bitstream.NO_STRINGS),
-    (WITH_CHUNKS + b"\x03NOT\x08" + RECORD, bitstream.BAD_CHUNKS),
-    (WITH_CHUNKS + b"\x06NOTE\x02o\x08" + RECORD, bitstream.BAD_CHUNKS),
-    (WITH_CHUNKS + b"\x05NOT\x00\x00\x08" + RECORD, bitstream.BAD_CHUNKS),
-    (BOTH + b"\x05NOTE\x01\x08" + RECORD, bitstream.BAD_CHUNKS),
+    (START + b"\x01\x01\x00\x09" + RECORD, bitstream.NO_STRINGS),
+    (WITH_CHUNKS + b"\x03NOT\x09" + RECORD, bitstream.BAD_CHUNKS),
+    (WITH_CHUNKS + b"\x06NOTE\x02o\x09" + RECORD, bitstream.BAD_CHUNKS),
+    (WITH_CHUNKS + b"\x05NOT\x00\x00\x09" + RECORD, bitstream.BAD_CHUNKS),
+    (TWO_BOTH + b"\x05NOTE\x01\x09\x09" + RECORD + RECORD, bitstream.BAD_CHUNKS),
 ]
 
 
@@ -350,9 +409,9 @@ def test_hostile_structure_under_a_fitting_crc_is_refused(body, message):
 
 
 @pytest.mark.parametrize("body", [
-    START + b"\x01\x01" + TAIL, TILED + b"\x01\x01\x01\x01" + TAIL, TILED + b"\x01\x01\x80\x08\x80\x08" + TAIL,
-    TILED + b"\x41\x01\x01\x01\x01\x08\x08" + RECORD + RECORD, WITH_CHUNKS + b"\x00\x08" + RECORD,
-    BOTH + b"\x05NOTE\x00\x08" + RECORD], ids=range(6))
+    START + b"\x01\x01" + TAIL, TILED + b"\x41\x01\x01\x01\x01\x09\x09" + RECORD + RECORD,
+    TILED + b"\x41\x01\x80\x08\x01\x01\x09\x09" + RECORD + RECORD, WITH_CHUNKS + b"\x00\x09" + RECORD,
+    TWO_BOTH + b"\x05NOTE\x00\x09\x09" + RECORD + RECORD], ids=range(5))
 def test_structure_without_hostility_is_read(body):
     """The bodies of which the hostile ones are twisted forms are right themselves."""
     _, records = bitstream.parse(sealed(body))
@@ -360,8 +419,8 @@ def test_structure_without_hostility_is_read(body):
 
 
 def test_an_empty_chunk_section_and_unknown_chunks_are_read():
-    assert bitstream.parse(sealed(WITH_CHUNKS + b"\x00\x08" + RECORD))[1][0].strings == (b"hi",)
-    header, _ = bitstream.parse(sealed(WITH_CHUNKS + b"\x0bzz 9\x01!NOTE\x00\x08" + RECORD))
+    assert bitstream.parse(sealed(WITH_CHUNKS + b"\x00\x09" + RECORD))[1][0].strings == (b"hi",)
+    header, _ = bitstream.parse(sealed(WITH_CHUNKS + b"\x0bzz 9\x01!NOTE\x00\x09" + RECORD))
     assert header.chunks == (("zz 9", b"!"), ("NOTE", b""))
 
 
@@ -372,9 +431,11 @@ def test_an_empty_chunk_section_and_unknown_chunks_are_read():
     TILED + b"\xff\xff\x03\xff\xff\x03\x01\x01\xff" + HUGE * 255,  # a million tiles
     TILED + b"\xff\xff\x03\xff\x01\x01\x01\x01" + HUGE * 1024 * 4,  # four thousand, with that many lengths
     TILED + HUGE + HUGE + HUGE + HUGE + b"\x01" + HUGE * 255,
+    START + b"\x01\x01\x01\xe8\x07\x00\x00" + HUGE + bytes(994),  # escapes, in a record of 1000 bytes
+    START + b"\x01\x01\x01\xe8\x07\x00\x00\xe7\x07" + bytes(996),  # 999 of them, in 992
     WITH_CHUNKS + HUGE + bytes(99),  # chunks
     WITH_CHUNKS + b"\x08NOTE" + HUGE + TAIL,
-], ids=["strings", "record", "sides", "tiles", "records", "units", "section", "chunk"])
+], ids=["strings", "record", "sides", "tiles", "records", "units", "escapes", "one-escape", "section", "chunk"])
 def test_hostile_lengths_allocate_nothing(body):
     data = sealed(body)
     tracemalloc.start()
@@ -414,9 +475,9 @@ def test_what_does_not_fit_is_not_written(monkeypatch):
     with pytest.raises(DataError, match="do not fit"):
         bitstream.build(START, 1, 1, [Record(0, (0, 0), (Huge(), b""), 0)])
     monkeypatch.setattr(bitstream, "MAX_LENGTH", 99)
-    bitstream.build(START, 1, 1, [Record(0, (0,), (bytes(93),), 0)])
+    bitstream.build(START, 1, 1, [Record(0, (0,), (bytes(92),), 0)])
     with pytest.raises(DataError, match="do not fit"):  # the last string has no length of its own, but its record has
-        bitstream.build(START, 1, 1, [Record(0, (0,), (bytes(94),), 0)])
+        bitstream.build(START, 1, 1, [Record(0, (0,), (bytes(93),), 0)])
 
 
 @pytest.mark.parametrize("wrong", [

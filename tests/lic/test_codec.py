@@ -17,7 +17,7 @@ from PIL import Image
 
 import config
 import lic
-from lic import bitstream, codec, weights
+from lic import bitstream, codec, tables, weights
 from lic.bitstream import Arithmetic
 from lic.errors import DataError, UsageError
 
@@ -63,7 +63,9 @@ def test_file_is_hardly_longer_than_its_strings(script, codecs, pixels):
     strings = sum(map(len, record.strings))
     before = data.index(bytes([record.phase, *record.checks])) + 1 + len(record.checks)   # all before the lengths
     assert before <= 32
-    assert len(data) - strings == before + lengths + 2 * bitstream.CRC_BYTES <= 32 + 4 + 4 + lengths
+    zigzags = [2 * abs(value) for value in record.escapes]
+    escapes = sum(1 if number < 128 else 2 for number in [len(zigzags), *zigzags])
+    assert len(data) - strings == before + lengths + escapes + 2 * bitstream.CRC_BYTES <= 32 + 4 + 4 + lengths + escapes
 
 
 def test_array_and_image_of_any_kind_give_the_bytes_of_their_pixels(codecs, pixels):
@@ -148,9 +150,79 @@ def test_seal_is_that_of_the_symbols_and_their_place(codecs, saved, pixels):
     """All of it once more from the model's symbols and the document's words."""
     model, _ = weights.load(str(saved["zyc2022"]))
     x = pixels(70, 90)
-    symbols = model.encode(tf.constant(x[None], tf.float32)).symbols
-    crc = zlib.crc32(b"".join(s.numpy().astype("<i4").tobytes() for s in symbols))
-    assert only_record(codecs["zyc2022"].compress(x)).seal == zlib.crc32(struct.pack("<7I", 90, 70, 0, 0, 0, 0, crc))
+    encoded = model.encode(tf.constant(x[None], tf.float32))
+    crc = zlib.crc32(b"".join(s.numpy().astype("<i4").tobytes() for s in encoded.symbols))
+    record = only_record(codecs["zyc2022"].compress(x))
+    assert record.phase == 0 and record.seal == zlib.crc32(struct.pack(
+        "<8I", 90, 70, 0, 0, 0, 0, crc, 0))
+
+
+@pytest.fixture(scope="module")
+def escaping(saved):
+    """(codec, picture) of a model whose tables are too narrow for its symbols: a third of them are escaped."""
+    model, identity = weights.load(str(saved["zyc2022"]))
+    model.freeze(tables.gaussian(np.full(64, 0.05)), tables.gaussian(np.full(model.preset.hyper_depth, 0.05)))
+    coder = codec.from_model(model, "zyc2022", identity, config.Runtime())
+    return coder, np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+
+
+def test_symbols_that_no_table_holds_stand_in_the_file_and_come_back(escaping):
+    coder, x = escaping
+    data = coder.compress(x, verify=True)
+    record = only_record(data)
+    assert len(record.escapes) > 20 and min(record.escapes) < -2 and max(record.escapes) > 2, "one table is -2..2"
+    np.testing.assert_array_equal(coder.decompress(data), coder.graph.decompress_pixels(data))
+    assert coder.graph.compress_pixels(x).numpy() == data, "the loop of exported models writes the same"
+    tiled = coder.compress(x, tile=128, verify=True)
+    assert tiled == data, "one tile is none"
+
+
+def test_escapes_of_each_tile_and_each_picture_of_a_batch_are_its_own(escaping):
+    coder, x = escaping
+    wide = np.concatenate([x, 0 * x + 128, x[::-1]], 1)
+    data = coder.compress(wide, tile=128, verify=True)
+    counts = [len(record.escapes) for record in bitstream.parse(data)[1]]
+    assert len(set(counts)) == len(counts) == 3
+    np.testing.assert_array_equal(coder.decompress(data), coder.graph.decompress_pixels(data))
+    pictures = [x, 0 * x + 128, x[::-1]]
+    files = coder.compress_batch(pictures)
+    assert len({len(only_record(file).escapes) for file in files}) == 3
+    for picture, file, restored in zip(pictures, files, coder.decompress_batch(files)):
+        assert only_record(file) == only_record(coder.compress(picture))
+        assert np.abs(restored - coder.decompress(file).astype(int)).max() <= 1   # float32 synthesis
+
+
+@pytest.mark.parametrize("forgery", ["first-lost", "last-lost", "all-lost", "one-more", "more", "swapped", "other"])
+def test_forged_escapes_are_refused(forgery, escaping):
+    coder, x = escaping
+    data = coder.compress(x)
+    values = only_record(data).escapes
+    at = next(i for i in range(len(values)) if values[i] != values[i + 1])
+    swapped = (*values[:at], values[at + 1], values[at], *values[at + 2:])
+    forged = {"first-lost": values[1:], "last-lost": values[:-1], "all-lost": (), "one-more": (*values, 0),
+              "more": values * 9, "swapped": swapped, "other": (*values[:-1], 2 ** 27 - 1)}[forgery]
+    with pytest.raises(DataError) as error:
+        coder.decompress(rebuilt(data, escapes=forged))
+    assert DIFFERENT in str(error.value) or str(error.value) == bitstream.ESCAPES
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        coder.graph.decompress_pixels(rebuilt(data, escapes=forged))
+
+
+@pytest.mark.parametrize("escapes", [(0,), (-3, 2 ** 27 - 1, -2 ** 27), (0,) * 5000])
+def test_values_left_over_are_refused(escapes, data, codecs):
+    """All symbols and their seal are right; nothing else would tell."""
+    assert not only_record(data).escapes
+    with pytest.raises(DataError) as error:
+        codecs["zyc2022"].decompress(rebuilt(data, escapes=escapes))
+    assert str(error.value) == bitstream.ESCAPES
+
+
+@pytest.mark.parametrize("phase", [1, 2, 3])
+def test_phase_that_only_its_seal_tells_apart_is_refused(phase, data, codecs):
+    """Also where no symbol hangs on it: the seal of the same symbols in another phase is another one."""
+    with pytest.raises(DataError) as error:
+        codecs["zyc2022"].decompress(rebuilt(data, phase=phase))
+    assert DIFFERENT in str(error.value) or str(error.value) == bitstream.MISPLACED
 
 
 def test_string_of_another_picture_is_refused(data, codecs, pixels):
@@ -161,7 +233,8 @@ def test_string_of_another_picture_is_refused(data, codecs, pixels):
         codecs["zyc2022"].decompress(rebuilt(data, strings=(strings[0], others[1], *strings[2:])))
 
 
-@pytest.mark.parametrize("strings", [(b"", b"", b""), (b"\xff" * 99,) * 3, (b"\0",) * 3])
+@pytest.mark.parametrize("strings", [(b"", b"", b""), (b"\xff" * 99,) * 3, (b"\0",) * 3, (b"\xff\xff",) * 3,
+                                     (b"\0" * 999,) * 3])
 def test_strings_of_rubbish_are_refused_in_one_line(strings, data, codecs):
     with pytest.raises(DataError) as error:
         codecs["zyc2022"].decompress(rebuilt(data, strings=strings))

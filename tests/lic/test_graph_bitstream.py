@@ -22,6 +22,7 @@ WEIGHTS = bytes.fromhex("0123ABCD")
 START = bitstream.prefix(Arithmetic.PORTABLE, 0x21, 0, WEIGHTS)
 WITH_CHUNKS = START[:5] + b"\x08" + START[6:]
 TILED = START[:5] + b"\x04" + START[6:]
+LEAST, MOST = -2 ** 27, 2 ** 27 - 1  # of an escape
 
 ANY_STRING, ANY_NUMBER = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)
 
@@ -37,14 +38,15 @@ def unpack_record_of_two(data):
 
 
 @tf.function(input_signature=[ANY_NUMBER, ANY_NUMBER, tf.TensorSpec([2], tf.int32), tf.TensorSpec([None], tf.string),
-                              tf.TensorSpec([None], tf.int64)])
-def pack_two(width, height, tile, records, crcs):
-    return graph_bitstream.pack(START, width, height, tile, 2, records, crcs)
+                              tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int32)])
+def pack_two(width, height, tile, records, crcs, phases):
+    return graph_bitstream.pack(START, width, height, tile, 2, records, crcs, phases)
 
 
-@tf.function(input_signature=[ANY_NUMBER, tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.string)])
-def pack_record_of_two(phase, checks, strings):
-    return graph_bitstream.pack_record(phase, checks, strings)
+@tf.function(input_signature=[ANY_NUMBER, tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.string),
+                              tf.TensorSpec([None], tf.int32)])
+def pack_record_of_two(phase, checks, strings, escapes):
+    return graph_bitstream.pack_record(phase, checks, strings, escapes)
 
 
 graph_crc32 = tf.function(graph_bitstream.crc32, input_signature=[ANY_STRING])
@@ -100,27 +102,32 @@ def served(saved):
     return Served(saved)
 
 
-def as_record(phase, checks, strings, seal):
-    return Record(int(phase), tuple(checks.numpy()), tuple(strings.numpy()), int(seal))
+def as_record(phase, checks, strings, seal, escapes):
+    return Record(int(phase), tuple(checks.numpy()), tuple(strings.numpy()), int(seal), tuple(escapes.numpy()))
 
 
 def unsealed(record):
     """A record's bytes as the graph writes them before the file is made; eagerly, so n is free."""
-    return graph_bitstream.pack_record(record.phase, list(record.checks), list(record.strings)).numpy()
+    return graph_bitstream.pack_record(
+        record.phase, list(record.checks), list(record.strings), record.escapes).numpy()
 
 
 def sealed_up(width, height, tile, records):
     """Records whose seals are the CRC-32 of symbols, with the seals that they have in a file."""
     done = []
     for number, record in enumerate(records):
-        seal = bitstream.seal(width, height, tile, number, done[-1].seal if done else 0, record.seal)
+        seal = bitstream.seal(width, height, tile if len(records) > 1 else None, number,
+                              done[-1].seal if done else 0, record.seal, record.phase)
         done.append(dataclasses.replace(record, seal=seal))
     return tuple(done)
 
 
 def random_record(rng, count=2, lengths=(0, 1, 127, 128, 300)):
     strings = tuple(rng.randbytes(rng.choice(lengths)) for _ in range(count))
-    return Record(rng.randrange(4), tuple(rng.randrange(256) for _ in range(count)), strings, rng.randrange(2 ** 32))
+    escapes = tuple(rng.choice([LEAST, MOST, 0, -1, rng.randint(-70, 70), rng.randint(-9000, 9000)])
+                    for _ in range(rng.choice([0, 0, 1, 5, 130])))
+    return Record(rng.randrange(4), tuple(rng.randrange(256) for _ in range(count)), strings, rng.randrange(2 ** 32),
+                  escapes)
 
 
 def small_file(chunks=()):
@@ -128,8 +135,9 @@ def small_file(chunks=()):
 
 
 def tiled_file():
-    """Four tiles, in two rows of two; one record needs a length of two bytes."""
-    records = [Record(i, (i, 250), (b"hi" * i, bytes([i]) * (130 if i == 2 else 1)), i << 30) for i in range(4)]
+    """Four tiles, in two rows of two; one record needs a length of two bytes, and they have 0 to 3 escapes."""
+    records = [Record(i, (i, 250), (b"hi" * i, bytes([i]) * (130 if i == 2 else 1)), i << 30, (-1, 300, LEAST)[:i])
+               for i in range(4)]
     return bitstream.build(START, 200, 300, records, (192, 128))
 
 
@@ -155,9 +163,9 @@ def test_graph_and_python_write_the_same_bytes_and_read_each_other(served):
     for _ in range(60):
         sides = rng.choice([1, 127, 128, 16383, 16384, 65535]), rng.randint(1, 65535)
         record = random_record(rng, lengths=[0, 1, 127, 128, 300, 16384])
-        one = pack_record_of_two(record.phase, record.checks, record.strings).numpy()
+        one = pack_record_of_two(record.phase, record.checks, record.strings, record.escapes).numpy()
         assert one == bitstream.pack_record(record)[:-4] == unsealed(record)
-        data = pack_two(*sides, (64, 64), [one], [record.seal]).numpy()
+        data = pack_two(*sides, (64, 64), [one], [record.seal], [record.phase]).numpy()
         expected = sealed_up(*sides, None, [record])
         assert data == bitstream.build(START, *sides, expected)
         rounded = tuple(-(-side // 64) * 64 for side in sides)
@@ -173,39 +181,64 @@ def test_graph_and_python_write_the_same_tiles_and_read_each_other(served):
         expected = sealed_up(*sides, tile, records)
         data = bitstream.build(START, *sides, expected, tile if len(records) > 1 else None)
         assert pack_two(*sides, tile, [bitstream.pack_record(record)[:-4] for record in records],
-                        [record.seal for record in records]).numpy() == data
+                        [record.seal for record in records], [record.phase for record in records]).numpy() == data
         (*read_sides, read_tile), read = served.read(data)
         assert tuple(read_sides) == sides and read == expected == bitstream.parse(data)[1]
         assert read_tile == tile or len(records) == 1
 
 
 @pytest.mark.parametrize(("sides", "tile"), [
-    ((300, 60), (64, 192)), ((300, 60), (64, 320)), ((300, 60), None), ((65535, 65535), (64, 65536)),
+    ((300, 60), (64, 192)), ((300, 60), None), ((65535, 65535), (64, 65536)),
     ((65535, 1), (65536, 64))])
 def test_seal_is_that_of_python(sides, tile):
     count, rng = bitstream.num_tiles(*sides, tile), random.Random(11)
     graph_seal = tf.function(graph_bitstream.seal)
     for number in {0, count // 2, count - 1}:
-        for _ in range(5):
+        for phase in (0, 1, 2, 3, 3):
             before, crc = (rng.choice([0, 2 ** 31, 2 ** 32 - 1, rng.randrange(2 ** 32)]) for _ in range(2))
             found = graph_seal(tf.constant(sides), tf.constant(tile or (64, 64)), tf.constant(count),
-                               tf.constant(number), tf.constant(before, tf.int64), tf.constant(crc, tf.int64))
-            assert found.numpy() == bitstream.seal(*sides, tile, number, before, crc)
-            assert found.numpy() == documented_seal(*sides, *(tile if count > 1 else (0, 0)), number, before, crc)
+                               tf.constant(number), tf.constant(before, tf.int64), tf.constant(crc, tf.int64),
+                               tf.constant(phase))
+            assert found.numpy() == bitstream.seal(*sides, tile, number, before, crc, phase)
+            assert found.numpy() == documented_seal(*sides, *(tile or (0, 0)), number, before, crc, phase)
 
 
-def test_one_tile_in_a_tiled_file_is_read(served):
-    record = Record(2, (1, 2), (b"ab", b"c"), 3)
-    data = bitstream.build(START, 60, 30, [record], (128, 65536))
-    assert served.read(data) == ((60, 30, (128, 65536)), (record,))
+def test_tiled_file_of_one_tile_is_refused_as_python_does(served):
+    for units in (b"\x01\x01", b"\x02\x80\x08", b"\x80\x08\x80\x08"):
+        data = sealed(TILED + b"\x3c\x1e" + units + TAIL)
+        assert refusal(served.file, data) == bitstream.BAD_TILE
+        with pytest.raises(DataError) as caught:
+            bitstream.parse(data)
+        assert str(caught.value) == bitstream.BAD_TILE
+
+
+EXTREMES = (LEAST, MOST, LEAST + 1, MOST - 1, 0, -1, 1, 2 ** 24, -2 ** 24)
+
+
+@pytest.mark.parametrize("escapes", [
+    (), (LEAST,), (MOST,), EXTREMES, tuple(range(-200, 200)), tuple(range(-8300, -8100)), tuple(range(8100, 8300)),
+    (0,) * 127, (0,) * 128, (LEAST,) * 16384], ids=range(10))
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_escapes_come_back_with_the_bytes_of_python(escapes, count):
+    record = Record(2, tuple(range(count)), tuple(b"string"[:i] for i in range(count)), 0x80000001, escapes)
+    packed = bitstream.pack_record(record)
+    assert unsealed(record) == packed[:-4]
+    assert as_record(*graph_bitstream.unpack_record(packed, count)) == record == bitstream.unpack_record(packed, count)
+
+
+@pytest.mark.parametrize("escape", [MOST + 1, LEAST - 1, 2 ** 31 - 1, -2 ** 31])
+def test_escape_beyond_the_format_is_not_written(escape):
+    assert "escape" in refusal(pack_record_of_two, 0, [0, 0], [b"a", b"b"], [1, escape])
 
 
 @pytest.mark.parametrize("count", [1, 255])
 def test_one_and_255_strings_round_trip_eagerly(count):
-    record = Record(3, tuple(range(count)), tuple(bytes([i]) * i for i in range(count)), 2 ** 32 - 1)
+    record = Record(3, tuple(range(count)), tuple(bytes([i]) * i for i in range(count)), 2 ** 32 - 1,
+                    EXTREMES)
     one = tf.constant([unsealed(record)])
     assert one.numpy()[0] == bitstream.pack_record(record)[:-4]
-    data = graph_bitstream.pack(START, 3, 2, tf.constant([64, 64]), count, one, tf.constant([record.seal], tf.int64))
+    data = graph_bitstream.pack(START, 3, 2, tf.constant([64, 64]), count, one, tf.constant([record.seal], tf.int64),
+                                tf.constant([3]))
     (expected,) = sealed_up(3, 2, None, [record])
     assert data.numpy() == bitstream.build(START, 3, 2, [expected])
     (back,) = graph_bitstream.unpack(data, START, count).records
@@ -216,7 +249,7 @@ def test_strings_of_two_megabytes_round_trip(served):
     rng = random.Random(3)
     for strings in ((bytes(2 ** 21), rng.randbytes(2 ** 14)), (rng.randbytes(2 ** 14), bytes(2 ** 21))):
         expected = sealed_up(1, 1, None, [Record(0, (0, 0), strings, 5)])
-        data = pack_two(1, 1, (64, 64), [pack_record_of_two(0, (0, 0), strings)], [5]).numpy()
+        data = pack_two(1, 1, (64, 64), [pack_record_of_two(0, (0, 0), strings, [])], [5], [0]).numpy()
         assert data == bitstream.build(START, 1, 1, expected)
         assert served.read(data)[1] == expected
 
@@ -227,28 +260,30 @@ def test_unpack_skips_chunks_known_or_not(served):
         record = Record(0, (0, 0), (b"", b""), 0)
         tiled = [bitstream.build(START, 99, 9, [record] * 2, (64, 64), some) for some in (chunks, [])]
         assert served.read(tiled[0]) == served.read(tiled[1])
-    body = WITH_CHUNKS + b"\x01\x01\x02\x00\x0a\x00\x00\x00\x02hi\1\0\0\0"  # an empty section
+    body = WITH_CHUNKS + b"\x01\x01\x02\x00\x0b\x00\x00\x00\x02\x00hi\1\0\0\0"  # an empty section
     assert served.read(sealed(body))[1] == (Record(0, (0, 0), (b"hi", b""), 1),)
 
 
 def test_pack_refuses_what_the_format_does_not_hold(monkeypatch):
-    strings, one, crc = [b"a", b"b"], tf.constant([b"\0\0\0\1ab"]), tf.constant([9], tf.int64)
-    tile = tf.constant([64, 64])
+    strings, one, crc = [b"a", b"b"], tf.constant([b"\0\0\0\1\0ab"]), tf.constant([9], tf.int64)
+    tile, phase = tf.constant([64, 64]), tf.constant([0])
     for width, height in ((0, 1), (1, 0), (1, 65536), (65536, 1)):
-        assert "side" in refusal(pack_two, width, height, tile, one, crc)
-    assert "check byte" in refusal(pack_record_of_two, 0, [0, 256], strings)
-    assert "check byte" in refusal(pack_record_of_two, 0, [-1, 0], strings)
-    assert "phase" in refusal(pack_record_of_two, 4, [0, 0], strings)
-    assert "phase" in refusal(pack_record_of_two, -1, [0, 0], strings)
+        assert "side" in refusal(pack_two, width, height, tile, one, crc, phase)
+    assert "check byte" in refusal(pack_record_of_two, 0, [0, 256], strings, [])
+    assert "check byte" in refusal(pack_record_of_two, 0, [-1, 0], strings, [])
+    assert "phase" in refusal(pack_record_of_two, 4, [0, 0], strings, [])
+    assert "phase" in refusal(pack_record_of_two, -1, [0, 0], strings, [])
     with pytest.raises(AssertionError):
-        graph_bitstream.pack(START[:-1], 1, 1, tile, 2, one, crc)
+        graph_bitstream.pack(START[:-1], 1, 1, tile, 2, one, crc, phase)
     with pytest.raises(AssertionError):
         graph_bitstream.pack_record(0, [0] * 256, [b""] * 256)
     monkeypatch.setattr(bitstream, "MAX_LENGTH", 9)
     assert "string has at most 9" in refusal(graph_bitstream.pack_record, 0, [0, 0], [b"", bytes(10)])
-    assert "tile has at most 9" in refusal(graph_bitstream.pack, START, 1, 1, tile, 2, one, crc)   # 6 and the seal
+    assert "tile has at most 9" in refusal(graph_bitstream.pack, START, 1, 1, tile, 2, one, crc, phase)
     monkeypatch.setattr(bitstream, "MAX_LENGTH", 10)
-    assert graph_bitstream.pack(START, 1, 1, tile, 2, one, crc)
+    assert "tile has at most 10" in refusal(graph_bitstream.pack, START, 1, 1, tile, 2, one, crc, phase)
+    monkeypatch.setattr(bitstream, "MAX_LENGTH", 11)   # 7 and the seal
+    assert graph_bitstream.pack(START, 1, 1, tile, 2, one, crc, phase)
 
 
 @each_file
@@ -320,8 +355,9 @@ def test_version_1_is_refused_as_older(served):
 
 
 SEAL = b"\1\2\3\4"
-RECORD = b"\0\0\0\1hi" + SEAL  # two strings, 10 bytes
-TAIL = b"\x02\x0a" + RECORD  # n, the record's length
+RECORD = b"\0\0\0\1\0hi" + SEAL  # two strings, no escapes: 11 bytes
+TAIL = b"\x02\x0b" + RECORD  # n, the record's length
+TWO_TILES = TILED + b"\x41\x01\x01\x01\x02"
 HUGE = b"\xff\xff\xff\x7f"  # 2^28 - 1
 GREEDY = b"\xff\x81\x0a\x00" + bytes(255) + HUGE * 254 + bytes(9)  # 255 strings in a record of 1281 bytes
 
@@ -355,39 +391,56 @@ HOSTILE = [
     (TILED + b"\xff\xff\x03\xff\xff\x03\x01\x01" + TAIL, bitstream.TRUNCATED),  # 2^20 tiles in 11 bytes
     (TILED + b"\x41\x41\x01\x01\x02" + b"\x06" * 3, bitstream.TRUNCATED),  # 4 tiles in 3 bytes
     (TILED + b"\x41\x01\x01\x01" + TAIL, bitstream.TRUNCATED),  # 2 tiles, one record: its phase is a length
-    (TILED + b"\x41\x01\x01\x01\x02\x0a\x0a" + RECORD, bitstream.TRUNCATED),  # the second record is missing
-    (TILED + b"\x41\x01\x01\x01\x02\x0a\x81\x00" + RECORD + RECORD, bitstream.MALFORMED),
-    (TILED + b"\x41\x01\x01\x01\x02\x0a\x09" + RECORD + RECORD, bitstream.TRAILING),
-    (TILED + b"\x41\x01\x01\x01\x02\x0a\x0b" + RECORD + RECORD, bitstream.TRUNCATED),
-    (TILED + b"\x40\x01\x01\x01\x02\x0a" + RECORD + RECORD, bitstream.TRAILING),  # 64 pixels are one tile
+    (TWO_TILES + b"\x0b\x0b" + RECORD, bitstream.TRUNCATED),  # the second record is missing
+    (TWO_TILES + b"\x0b\x81\x00" + RECORD + RECORD, bitstream.MALFORMED),
+    (TWO_TILES + b"\x0b\x0a" + RECORD + RECORD, bitstream.TRAILING),
+    (TWO_TILES + b"\x0b\x0c" + RECORD + RECORD, bitstream.TRUNCATED),
+    (TILED + b"\x40\x01\x01\x01\x02\x0b" + RECORD + RECORD, bitstream.BAD_TILE),  # 64 pixels are one tile
+    (TILED + b"\x40\x01\x01\x01" + TAIL, bitstream.BAD_TILE),
+    (TILED + b"\x80\x01\x80\x02\x04\x02" + TAIL, bitstream.BAD_TILE),  # the picture is as large as its tile
+    (TILED + b"\x01\x01\x80\x08\x80\x08" + TAIL, bitstream.BAD_TILE),
     (TILED + b"\xff\x0f\xff\x0f\x01\x01\x02" + HUGE * 1024, bitstream.TRUNCATED),  # a sum above 2^32
     # Lengths of records.
-    (START + b"\x01\x01\x02\x0b" + RECORD, bitstream.TRUNCATED),
+    (START + b"\x01\x01\x02\x0c" + RECORD, bitstream.TRUNCATED),
     (START + b"\x01\x01\x02" + HUGE + RECORD, bitstream.TRUNCATED),
-    (START + b"\x01\x01\x02\x09" + RECORD, bitstream.TRAILING),
+    (START + b"\x01\x01\x02\x0a" + RECORD, bitstream.TRAILING),
     (START + b"\x01\x01\x02\x00" + RECORD, bitstream.TRAILING),
-    (START + b"\x01\x01\x02\x8a\x00" + RECORD, bitstream.MALFORMED),
+    (START + b"\x01\x01\x02\x8b\x00" + RECORD, bitstream.MALFORMED),
     (START + b"\x01\x01\x02\x80\x80\x80\x80\x01" + RECORD, bitstream.MALFORMED),
     # Chunks.
-    (WITH_CHUNKS + b"\x01\x01\x02" + HUGE + b"\x0a" + RECORD, bitstream.TRUNCATED),
+    (WITH_CHUNKS + b"\x01\x01\x02" + HUGE + b"\x0b" + RECORD, bitstream.TRUNCATED),
     (WITH_CHUNKS + b"\x01\x01\x02\x80\x80\x80\x80\x80\x00" + RECORD, bitstream.MALFORMED),
-    (WITH_CHUNKS + b"\x01\x01\x02\x81\x00\x00\x0a" + RECORD, bitstream.MALFORMED),
-    (WITH_CHUNKS + b"\x01\x01\x02\x0b" + RECORD, bitstream.TRUNCATED),
+    (WITH_CHUNKS + b"\x01\x01\x02\x81\x00\x00\x0b" + RECORD, bitstream.MALFORMED),
+    (WITH_CHUNKS + b"\x01\x01\x02\x0c" + RECORD, bitstream.TRUNCATED),
     # Insides of records.
-    (START + b"\x01\x01\x02\x00", bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x03\0\0\0", bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x06\0\0" + SEAL, bitstream.BAD_RECORD),  # a check is missing
-    (START + b"\x01\x01\x02\x07\0\0\0" + SEAL, bitstream.BAD_RECORD),  # ... and the length
-    (START + b"\x01\x01\x02\x0a\0\0\0\3hi" + SEAL, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0d\0\0\0" + HUGE + b"hi" + SEAL, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0b\0\0\0\x82\x00hi" + SEAL, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0e\0\0\0\x80\x80\x80\x80\x00hi" + SEAL, bitstream.BAD_RECORD),
-    (START + b"\x01\x01\x02\x0a\4\0\0\1hi" + SEAL, bitstream.BAD_PHASE),
-    (START + b"\x01\x01\x02\x0a\xff\0\0\1hi" + SEAL, bitstream.BAD_PHASE),
-    (TILED + b"\x41\x01\x01\x01\x02\x0a\x00" + RECORD, bitstream.BAD_RECORD),  # an empty second record
-    (TILED + b"\x41\x01\x01\x01\x02\x0a\x0a" + RECORD + b"\4" + RECORD[1:], bitstream.BAD_PHASE),
-    (TILED + b"\x41\x01\x01\x01\x02\x0e\x06" + RECORD + RECORD, bitstream.BAD_RECORD),
+    (TWO_TILES + b"\x0b\x00" + RECORD, bitstream.BAD_RECORD),  # an empty second record
+    (TWO_TILES + b"\x0b\x0b" + RECORD + b"\4" + RECORD[1:], bitstream.BAD_PHASE),
+    (TWO_TILES + b"\x0f\x07" + RECORD + RECORD, bitstream.BAD_RECORD),
 ]
+HOSTILE += [(START + b"\x01\x01\x02" + bytes([len(inside) + 4]) + inside + SEAL, message) for inside, message in [
+    (b"\0\0", bitstream.BAD_RECORD),  # a check is missing
+    (b"\0\0\0", bitstream.BAD_RECORD),  # ... and the length
+    (b"\0\0\0\0", bitstream.BAD_RECORD),  # ... and the number of escapes
+    (b"\0\0\0\3\0hi", bitstream.BAD_RECORD),
+    (b"\0\0\0" + HUGE + b"\0hi", bitstream.BAD_RECORD),
+    (b"\0\0\0\x82\0\0hi", bitstream.BAD_RECORD),
+    (b"\0\0\0\x80\x80\x80\x80\0\0hi", bitstream.BAD_RECORD),
+    (b"\4\0\0\1\0hi", bitstream.BAD_PHASE),
+    (b"\xff\0\0\1\0hi", bitstream.BAD_PHASE),
+    (b"\4\0\0\1\1\0hi", bitstream.BAD_PHASE),
+    # Escapes.
+    (b"\0\0\0\0\1", bitstream.BAD_RECORD),  # one, and none there
+    (b"\0\0\0\0\3hi", bitstream.BAD_RECORD),
+    (b"\0\0\0\0" + HUGE + b"hi", bitstream.BAD_RECORD),
+    (b"\0\0\0\0\x81\0hi", bitstream.BAD_RECORD),  # 1 in two bytes
+    (b"\0\0\0\0\x80\x80\x80\x80\1hi", bitstream.BAD_RECORD),  # in five bytes
+    (b"\0\0\0\0\1\x80", bitstream.BAD_RECORD),  # the seal ends the number
+    (b"\0\0\0\0\2\1\x80", bitstream.BAD_RECORD),
+    (b"\0\0\0\0\1\x80\0hi", bitstream.BAD_RECORD),  # 0 in two bytes
+    (b"\0\0\0\0\1\x80\x80\x80\x80\1hi", bitstream.BAD_RECORD),  # an escape in five bytes
+    (b"\0\0\0\2\2\0\0h", bitstream.BAD_RECORD),  # two escapes leave one byte, not two
+]]
+HOSTILE += [(START + b"\x01\x01\x02" + length, bitstream.BAD_RECORD) for length in (b"\x00", b"\x03\0\0\0")]
 
 
 @pytest.mark.parametrize(("body", "message"), HOSTILE, ids=range(len(HOSTILE)))
@@ -423,10 +476,16 @@ print(json.dumps(grown))
 
 
 def test_hostile_lengths_allocate_nothing(saved):
-    """Strings and records of 2^28 bytes, and a million tiles. In megabytes, in a process without a past."""
+    """Strings and records of 2^28 bytes, as many escapes, and a million tiles.
+
+    In megabytes, in a process without a past.
+    """
     hostile = [  # the first one is there to warm up
         ("unpack_record", bytes(3), 0), ("unpack", bytes(3), 0),
         ("unpack_record", b"\0\0\0" + HUGE, 9),
+        ("unpack_record", b"\0\0\0\0" + HUGE, 9),
+        ("unpack_record", b"\0\0\0\0" + HUGE, 4000),
+        ("unpack_record", b"\0\0\0\0\xa5\x1f", 4000),
         ("unpack", START + b"\x01\x01\x02" + HUGE, 9),
         ("unpack", START + HUGE + HUGE + b"\x02" + HUGE, 9),
         ("unpack", WITH_CHUNKS + b"\x01\x01\x02" + HUGE, 9),
@@ -444,8 +503,8 @@ def test_hostile_lengths_allocate_nothing(saved):
 def test_graph_and_python_say_the_same_of_mutations(served):
     """Bytes after the prefix are changed, inserted and removed under a fitting CRC; both must agree to the word."""
     rng, accepted, refused = random.Random(4), 0, set()
-    record = Record(3, (1, 2), (b"abc", b"defg"), 0x01020304)
-    tiles = [Record(i % 4, (i, 250), (b"x" * i, b"yz"), i) for i in range(6)]
+    record = Record(3, (1, 2), (b"abc", b"defg"), 0x01020304, (-1, 300, LEAST))
+    tiles = [Record(i % 4, (i, 250), (b"x" * i, b"yz"), i, (5, -700)[:i % 3]) for i in range(6)]
     for valid in (bitstream.build(START, 300, 200, [record]), bitstream.build(START, 300, 200, tiles, (128, 128)),
                   bitstream.build(START, 300, 200, [record], None, [("NOTE", b"ok")]),
                   bitstream.build(START, 300, 200, tiles, (128, 128), [("NOTE", b"ok")])):
@@ -478,10 +537,10 @@ def test_graph_and_python_say_the_same_of_mutations(served):
 
 
 def test_graph_and_python_say_the_same_of_random_records(served):
-    rng, accepted = random.Random(12), 0
-    for _ in range(400):
+    rng, accepted, escaped = random.Random(12), 0, 0
+    for _ in range(800):
         phase, length = rng.choice([0, 1, 2, 3, 3, 4, 200]), rng.choice([0, 1, 9, 128, 255])
-        noise = bytes([phase, 7, 250, length]) + rng.randbytes(rng.randrange(20))
+        noise = bytes([phase, 7, 250, length, rng.choice([0, 1, 2, 3, 9, 128, 255])]) + rng.randbytes(rng.randrange(20))
         noise = noise[:rng.choice([99, 99, 99, rng.randrange(12)])]
         try:
             expected = bitstream.unpack_record(noise, 2)
@@ -489,8 +548,9 @@ def test_graph_and_python_say_the_same_of_random_records(served):
             assert refusal(served.record, noise) == str(error)
             continue
         accepted += 1
+        escaped += bool(expected.escapes)
         assert as_record(*served.record(noise)) == expected
-    assert 80 < accepted < 360
+    assert 70 < accepted < 720 and escaped > 20
 
 
 def test_random_bytes_are_refused_and_never_crash(served):
@@ -583,9 +643,9 @@ def test_batches_of_unknown_size_pack_and_unpack_inside_map_fn():
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 2], tf.string)])
     def there_and_back(widths, strings):
         def packed(both):
-            record = graph_bitstream.pack_record(3, [1, 2], both[1])
+            record = graph_bitstream.pack_record(3, [1, 2], both[1], [-1, both[0]])
             return graph_bitstream.pack(START, both[0], 5, tf.constant([64, 128]), 2, record[None],
-                                        tf.constant([9], tf.int64))
+                                        tf.constant([9], tf.int64), tf.constant([3]))
 
         def unpacked(data):
             width, height, tile, records = graph_bitstream.unpack(data, START, 2)
@@ -593,21 +653,23 @@ def test_batches_of_unknown_size_pack_and_unpack_inside_map_fn():
 
         files = tf.map_fn(packed, (widths, strings), fn_output_signature=tf.string)
         return files, tf.map_fn(unpacked, files, fn_output_signature=(
-            tf.int32, tf.int32, tf.int32, tf.int32, tf.int32, tf.string, tf.int64))
+            tf.int32, tf.int32, tf.int32, tf.int32, tf.int32, tf.string, tf.int64, tf.int32))
 
     strings = [[b"", b"a" * 200], [b"bc", b""], [b"d", b"e"]]
     files, back = there_and_back([1, 300, 65535], strings)
-    widths, heights, tiles, phases, checks, strings_back, seals = (t.numpy().tolist() for t in back)
+    widths, heights, tiles, phases, checks, strings_back, seals, escapes = (t.numpy().tolist() for t in back)
     assert strings_back == strings and widths == [1, 300, 65535] and heights == [5] * 3
     assert tiles == [[64, 64], [64, 320], [64, 65536]]
     assert phases == [3] * 3 and checks == [[1, 2]] * 3
-    assert seals == [bitstream.seal(width, 5, None, 0, 0, 9) for width in widths]
-    assert bitstream.parse(files.numpy()[1])[1] == (Record(3, (1, 2), (b"bc", b""), seals[1]),)
+    assert escapes == [[-1, 1], [-1, 300], [-1, 65535]]
+    assert seals == [bitstream.seal(width, 5, None, 0, 0, 9, 3) for width in widths]
+    assert bitstream.parse(files.numpy()[1])[1] == (Record(3, (1, 2), (b"bc", b""), seals[1], (-1, 300)),)
 
 
 def test_shapes_of_a_record_are_known_when_a_graph_is_made():
-    phase, checks, strings, seal = unpack_record_of_two.get_concrete_function().structured_outputs
+    phase, checks, strings, seal, escapes = unpack_record_of_two.get_concrete_function().structured_outputs
     assert (phase.shape, checks.shape, strings.shape, seal.shape) == ([], [2], [2], [])
+    assert escapes.shape.as_list() == [None] and escapes.dtype == tf.int32
 
 
 SERVE = """
@@ -615,17 +677,20 @@ import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
 model, report = tf.saved_model.load(sys.argv[1]), {}
-records = [model.pack_record(tf.constant(phase), tf.constant([7, 250]), tf.constant([b"hi", last]))
-           for phase, last in ((0, b"there"), (3, b"you"))]
+records = [model.pack_record(tf.constant(phase), tf.constant([7, 250]), tf.constant([b"hi", last]),
+                             tf.constant(escapes, tf.int32))
+           for phase, last, escapes in ((0, b"there", []), (3, b"you", [-300, 2 ** 27 - 1]))]
 def packed(*records):
     crcs = tf.constant([2 ** 32 - 1] * len(records), tf.int64)
-    return model.pack(tf.constant(100), tf.constant(50), tf.constant([64, 64]), tf.stack(records), crcs)
+    return model.pack(tf.constant(100), tf.constant(50), tf.constant([64, 64]), tf.stack(records), crcs,
+                      tf.constant([0, 3][:len(records)]))
 def unpacked(file):
     width, height, tile, records = model.unpack(file)
     parts = [model.unpack_record(record) for record in records]
     return [int(width), int(height), tile.numpy().tolist(), [
-        [int(phase), checks.numpy().tolist(), [s.decode() for s in strings.numpy()], int(seal)]
-        for phase, checks, strings, seal in parts]]
+        [int(phase), checks.numpy().tolist(), [s.decode() for s in strings.numpy()], int(seal),
+         escapes.numpy().tolist()]
+        for phase, checks, strings, seal, escapes in parts]]
 files = [packed(records[0]), packed(*records)]
 report["packed"] = [file.numpy().hex() for file in files]
 report["unpacked"] = [unpacked(file) for file in files]
@@ -646,13 +711,15 @@ def test_saved_model_reads_and_writes_files_in_a_process_with_tensorflow_alone(s
     done = subprocess.run([sys.executable, "-c", SERVE, saved], cwd=tmp_path, check=True,
                           stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ""})
     report = json.loads(done.stdout.splitlines()[-1])
-    coded = [Record(phase, (7, 250), (b"hi", last), 2 ** 32 - 1) for phase, last in ((0, b"there"), (3, b"you"))]
+    coded = [Record(phase, (7, 250), (b"hi", last), 2 ** 32 - 1, escapes)
+             for phase, last, escapes in ((0, b"there", ()), (3, b"you", (-300, MOST)))]
     one, two = sealed_up(100, 50, None, coded[:1]), sealed_up(100, 50, (64, 64), coded)
     assert [bytes.fromhex(data) for data in report["packed"]] == [
         bitstream.build(START, 100, 50, one), bitstream.build(START, 100, 50, two, (64, 64))]
 
     def listed(record):
-        return [record.phase, list(record.checks), [string.decode() for string in record.strings], record.seal]
+        return [record.phase, list(record.checks), [string.decode() for string in record.strings], record.seal,
+                list(record.escapes)]
 
     assert report["unpacked"] == [[100, 50, [64, 128], [*map(listed, one)]], [100, 50, [64, 64], [*map(listed, two)]]]
     assert report["check"] == documented_check(range(-5, 700)) and report["crc"] == documented_crc([range(-5, 700)])

@@ -57,9 +57,19 @@ def same_bits(a, b):
 def assert_codes(model, x):
     """Strings lead back to exactly the y_hat that the estimate promised; returns it with the strings' bits."""
     estimate, encoded = model.estimate(x), model.encode(x)
-    y_hat, symbols = model.decode_latent(encoded.strings, *x.shape[1:3])
+    approved = []
+
+    def approve(k, symbols, sound):
+        approved.append((k, symbols, np.all(sound)))
+        return symbols
+
+    y_hat, symbols, complete = model.decode_latent(encoded.strings, encoded.escapes, *x.shape[1:3], approve=approve)
     np.testing.assert_array_equal(y_hat, estimate.y_hat)
     same_bits(symbols, encoded.symbols)
+    assert complete and encoded.escapes.shape[0] == x.shape[0] and encoded.escapes.dtype == tf.int32
+    numbers, shown, sound = zip(*approved)
+    assert numbers == tuple(range(model.num_strings)) and all(sound), "each string is sound, and ends with its symbols"
+    same_bits(shown, symbols)
     assert len(encoded.strings) == len(encoded.symbols) == len(model.string_names) == model.num_strings
     assert encoded.slack.shape == x.shape[:1] and np.all((encoded.slack >= 0) & (encoded.slack <= 0.5))
     return estimate, 8 * sum(len(s) for string in encoded.strings for s in string.numpy())
@@ -95,7 +105,11 @@ def test_sizes_may_be_unknown_when_a_graph_is_made(lively, tiny_tables, picture,
 
     for h, w in ((64, 64), (65, 40)):
         x = tf.constant(picture(h, w))
-        same_bits(encode(x)[0], model.encode(x).strings)
+        strings, symbols, escapes, slack = encode(x)
+        expected = model.encode(x)
+        same_bits(strings, expected.strings)
+        same_bits(symbols, expected.symbols)
+        assert escapes.to_list() == expected.escapes.to_list() and np.all(slack == expected.slack)
 
 
 # Coding ---------------------------------------------------------------------------------------------------------------
@@ -167,6 +181,7 @@ def test_batch_of_two_is_two_batches_of_one(tiny, picture):
         one, alone = tiny.estimate(x[i:i + 1]), tiny.encode(x[i:i + 1])
         same_bits([s[i:i + 1] for s in encoded.strings], alone.strings)
         same_bits([s[i:i + 1] for s in encoded.symbols], alone.symbols)
+        np.testing.assert_array_equal(encoded.escapes[i], alone.escapes[0])
         assert np.abs(encoded.slack[i] - alone.slack[0]) < 1e-9, "steps; float64 sums of another batch size"
         np.testing.assert_array_equal(both.y_hat[i:i + 1], one.y_hat)
         # float32 sums, which another batch size may put in another order.

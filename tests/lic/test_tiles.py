@@ -227,7 +227,7 @@ def off_by(steps: float, monkeypatch) -> None:
             return settle(self, loc, index)
         for_loc, for_index = (tf.random.stateless_uniform(tf.shape(loc), rng.integers(1 << 30, size=2), -steps, steps,
                                                           loc.dtype) for _ in range(2))
-        return settle(self, loc + for_loc * self.arithmetic.grid, index + for_index)
+        return settle(self, loc + for_loc * (self.arithmetic.grid or 0), index + for_index)
 
     monkeypatch.setattr(coders.Coder, "settle", elsewhere)
 
