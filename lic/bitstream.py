@@ -28,6 +28,7 @@ PHASES = 4  # places of the grid that locations are rounded to, a quarter of a s
 MAX_QUALITY = 100
 VARINT_BYTES = 4
 MAX_LENGTH = (1 << 7 * VARINT_BYTES) - 1  # bytes of one string or chunk
+MAX_ESCAPES = 1 << 22  # of a tile; trained models have hardly any, and each takes 80 bytes of memory to read
 ESCAPE_RANGE = (-(1 << 7 * VARINT_BYTES - 1), (1 << 7 * VARINT_BYTES - 1) - 1)
 
 ARITHMETIC_BITS = 0x03
@@ -191,6 +192,9 @@ def build(start: bytes, width: int, height: int, records: Sequence[Record], tile
 def pack_record(record: Record) -> bytes:
     """The bytes of a record; the length of the last string is left out, it takes what the others leave."""
     assert 0 <= record.phase < PHASES and len(record.checks) == len(record.strings) and 1 <= len(record.strings) <= 255
+    if len(record.escapes) > MAX_ESCAPES:
+        raise DataError(f"{len(record.escapes)} symbols of a tile fit no table, and {MAX_ESCAPES} may: train the model "
+                        "longer, or give a smaller --tile")
     return b"".join([
         bytes([record.phase]), bytes(record.checks), *(_varint(len(string)) for string in record.strings[:-1]),
         _varint(len(record.escapes)), *(_varint(_zigzag(value)) for value in record.escapes),
@@ -237,7 +241,7 @@ def unpack_record(data: bytes, num_strings: int) -> Record:
     try:
         phase, checks = reader.byte(), tuple(reader.take(num_strings))
         lengths, count = [reader.varint() for _ in range(num_strings - 1)], reader.varint()
-        _demand(count <= reader.left, TRUNCATED)  # before a list of a forged length is made
+        _demand(count <= min(reader.left, MAX_ESCAPES), TRUNCATED)  # before a list of a forged length is made
         escapes = tuple(_unzigzag(reader.varint()) for _ in range(count))
         strings = [reader.take(length) for length in lengths]
     except DataError as error:

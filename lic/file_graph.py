@@ -155,7 +155,7 @@ def _latents_of(graph: FileGraph, num_strings: int, number, file: graph_bitstrea
     """y_hat (h/16, w/16, M) of a tile."""
     box, _ = _box_and_window(number, size, file.tile, grid[1])
     record = graph_bitstream.unpack_record(file.records[number], num_strings)
-    before = graph_bitstream.unpack_record(file.records[tf.maximum(number - 1, 0)], num_strings).seal
+    before = graph_bitstream.seal_of(file.records[tf.maximum(number - 1, 0)])
     batch = [x[None] for x in (record.strings, record.checks, record.escapes, tf.size(record.escapes), record.phase)]
     y_hat, crc = graph.decode(*batch, box[2], box[3])
     expected = graph_bitstream.seal(size[::-1], file.tile, tf.reduce_prod(grid), number,

@@ -69,6 +69,7 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes
         (_outside(phase, 0, bitstream.PHASES - 1), f"a phase is 0..{bitstream.PHASES - 1}"),
         (_outside(checks, 0, 255), "a check byte is 0..255"),
         (_outside(lengths, 0, bitstream.MAX_LENGTH), f"a string has at most {bitstream.MAX_LENGTH} bytes"),
+        (tf.size(escapes) > bitstream.MAX_ESCAPES, f"a tile has at most {bitstream.MAX_ESCAPES} escapes"),
         (_outside(escapes, *bitstream.ESCAPE_RANGE), "an escape is -2^27..2^27 - 1")])
     with tf.control_dependencies([guard]):
         start = _bytes(tf.concat([tf.reshape(phase, [1]), checks], 0))
@@ -214,14 +215,15 @@ def unpack_record(data: tf.Tensor, num_strings: int) -> UnpackedRecord:
     head, missing = _piece(data, 0, begin + bitstream.VARINT_BYTES * num_strings + 1)
     head = tf.pad(head, [[0, missing]])
     numbers, at, faults = _read_varints(head, begin, num_strings, end)   # lengths, and how many escapes there are
-    lengths, count = numbers[:-1], tf.clip_by_value(numbers[-1], 0, tf.maximum(end - at, 0))
+    most = tf.clip_by_value(end - at, 0, bitstream.MAX_ESCAPES)
+    lengths, count = numbers[:-1], tf.clip_by_value(numbers[-1], 0, most)
     tail, missing = _piece(data, at, bitstream.VARINT_BYTES * count)
     zigzag, after, more_faults = _read_varints(tf.pad(tail, [[0, missing + 1]]), 0, count, end - at)
     ends = tf.cast(at + after, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))
     last = tf.concat([[tf.cast(at + after, tf.int64)], ends], 0)[-1]
     wrong = [fault for fault, _ in (*faults, *more_faults)]
     guard = _refuse_first([
-        ((end < begin) | (numbers[-1] > end - at) | tf.reduce_any(wrong) | (last > tf.cast(end, tf.int64)),
+        ((end < begin) | (numbers[-1] > most) | tf.reduce_any(wrong) | (last > tf.cast(end, tf.int64)),
          bitstream.BAD_RECORD),
         (_outside(head[0], 0, bitstream.PHASES - 1), bitstream.BAD_PHASE)])
     with tf.control_dependencies([guard]):
@@ -232,6 +234,12 @@ def unpack_record(data: tf.Tensor, num_strings: int) -> UnpackedRecord:
         return UnpackedRecord(
             tf.identity(head[0]), tf.ensure_shape(head[1:begin], [num_strings]), tf.stack(strings),
             _stored_crc(data, end), escapes)
+
+
+@_on_cpu
+def seal_of(record: tf.Tensor) -> tf.Tensor:
+    """The seal that stands at the end of a record, a string scalar: int64 scalar."""
+    return _stored_crc(record, tf.strings.length(record) - bitstream.CRC_BYTES)
 
 
 @_on_cpu

@@ -491,3 +491,14 @@ def test_a_writer_that_breaks_the_format_is_caught(wrong):
     bitstream.build(**right)
     with pytest.raises(AssertionError):
         bitstream.build(**{**right, **wrong})
+
+
+def test_more_escapes_than_a_tile_may_have_are_neither_written_nor_read():
+    """Each takes some 80 bytes of a reader's memory: a forged file of 100 MB would take 8 GB."""
+    most = bitstream.MAX_ESCAPES
+    fits = Record(0, (0,), (b"",), 0, (0,) * most)
+    assert bitstream.unpack_record(bitstream.pack_record(fits), 1) == fits
+    with pytest.raises(DataError, match="fit no table"):
+        bitstream.pack_record(Record(0, (0,), (b"",), 0, (0,) * (most + 1)))
+    with pytest.raises(DataError, match=bitstream.BAD_RECORD):
+        bitstream.unpack_record(b"\0\0" + b"\x81\x80\x80\x02" + bytes(most + 1) + bytes(4), 1)

@@ -727,3 +727,8 @@ def test_saved_model_reads_and_writes_files_in_a_process_with_tensorflow_alone(s
     assert len(report["refused"]) == len(expected)
     for message, words in zip(report["refused"], expected):
         assert words in message
+
+
+def test_more_escapes_than_a_tile_may_have_are_refused():
+    data = b"\0\0\0\0" + b"\x81\x80\x80\x02" + bytes(bitstream.MAX_ESCAPES + 1) + bytes(4)
+    assert refusal(graph_bitstream.unpack_record, data, 2) == bitstream.BAD_RECORD
