@@ -25,7 +25,7 @@ def x(picture) -> np.ndarray:
     return picture(300, 450)[0].astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=SCRIPTS)
+@pytest.fixture(scope="module", params=["hypmqw2022", "zyc2022", pytest.param("lsk2023", marks=pytest.mark.slow)])
 def tiled(request, codecs, x):
     """(codec, the picture's file in tiles of at most 256, what it decodes to)."""
     coder = codecs[request.param]

@@ -475,6 +475,7 @@ def lines_until(process, words: str) -> list[str]:
     raise AssertionError(f"'{words}' never came: {seen}")
 
 
+@pytest.mark.slow
 def test_run_that_is_killed_and_then_interrupted_goes_on_from_its_checkpoints_to_a_model(pictures, tmp_path):
     command = ("train", "--preset", "tiny", "--train_glob", f"{pictures}/*.jpg", "--train_path", tmp_path / "run",
                "--epochs", 3, "--steps_per_epoch", 40, "--batchsize", 2, "--patchsize", 64, "--learning_rate", "1e-3")
