@@ -282,12 +282,9 @@ def _tf32(allowed: bool) -> Iterator[None]:
 
 
 def first_line(error: tf.errors.OpError) -> str:
-    """The line that an assertion in the graph was given, without TensorFlow's stack."""
-    text = re.sub(r"^(\{\{function_node [^}]*\}\} )?assertion failed: ", "", str(error.message))
-    for line in text.splitlines():
-        if line.startswith("["):
-            return line.strip("[]").split("] [")[0]
-    return "the file does not decode: it is damaged, or was made under another arithmetic"
+    """The line that an assertion in the graph was given, without TensorFlow's stack and names of functions."""
+    found = re.search(r"assertion failed: \[(.*?)\](\s|$)", str(error.message))
+    return found[1] if found else "the file does not decode: it is damaged, or was made under another arithmetic"
 
 
 def _name_of(code: int) -> str:

@@ -49,7 +49,7 @@ class Arithmetic:
     margin: float = 0.0
 
 
-# The margin is some 900 times the largest difference that was measured of float64 sums: res/doc/portability.md.
+# The margin is 1,260 times the largest difference that was measured of float64 sums: res/doc/portability.md.
 PORTABLE = Arithmetic("portable", tf.float64, 2.0 ** -8, True, margin=2.0 ** -27)
 FLOAT32 = Arithmetic("float32", tf.float32, None, True)
 CONTINUOUS = Arithmetic("continuous", tf.float32, None, False)   # what training sees

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 import lic
-from lic import cli, export, images
+from lic import bitstream, cli, codec, export, images
 from lic.errors import DataError, UsageError
 
 SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
@@ -99,12 +100,24 @@ def test_saved_model_cli_shows_the_signature(key, given, made, exported, process
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_saved_model_is_a_codec_like_any_other(script, exported, codecs, picture):
-    codec, x = lic.load(exported[script]), picture(45, 81)[0].astype(np.uint8)
-    data = codec.compress(x)
-    assert data == codecs[script].compress(x) and codec.weights_id == codecs[script].weights_id
-    np.testing.assert_array_equal(codec.decompress(data), codecs[script].decompress(data))
+    coder, x = lic.load(exported[script]), picture(45, 81)[0].astype(np.uint8)
+    data = coder.compress(x)
+    assert data == codecs[script].compress(x) and coder.weights_id == codecs[script].weights_id
+    np.testing.assert_array_equal(coder.decompress(data), codecs[script].decompress(data))
     with pytest.raises(DataError, match="checksum"):
-        codec.decompress(data[:-1] + bytes([data[-1] ^ 1]))
+        coder.decompress(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_saved_model_says_which_symbols_are_wrong_by_both_of_its_doors(exported, signatures, codecs, picture):
+    header, (record,) = bitstream.parse(codecs["hypmqw2022"].compress(picture(45, 81)[0].astype(np.uint8)))
+    wrong = dataclasses.replace(record, checks=((record.checks[0] + 1) % 251, *record.checks[1:]))
+    data, said = bitstream.build(header.prefix, 81, 45, [wrong]), "the symbols of z (string 0) are not those"
+    with pytest.raises(DataError) as error:
+        lic.load(exported["hypmqw2022"]).decompress(data)
+    assert str(error.value).startswith(said)
+    with pytest.raises(tf.errors.InvalidArgumentError) as refusal:
+        signatures["decompress"](file_bytes=tf.constant([data]))
+    assert codec.first_line(refusal.value).startswith(said)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -150,9 +163,9 @@ def test_switches_of_the_export_are_asked_for_again(saved, tmp_path, picture):
     export.save(lic.load(str(saved["hypmqw2022"]), arithmetic="float32", precision="bfloat16"), folder)
     with pytest.raises(UsageError, match="exported with --arithmetic float32 --precision bfloat16: give the same"):
         lic.load(folder)
-    codec = lic.load(folder, arithmetic="float32", precision="bfloat16")
+    coder = lic.load(folder, arithmetic="float32", precision="bfloat16")
     x = picture(40, 40)[0].astype(np.uint8)
-    assert codec.decompress(codec.compress(x)).shape == x.shape
+    assert coder.decompress(coder.compress(x)).shape == x.shape
 
 
 # Folders ----------------------------------------------------------------------------------------------------------
