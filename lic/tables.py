@@ -6,8 +6,8 @@ the training machine, and stored with the weights: floats on another machine mig
 A flat table holds for each density [precision, 0, cumulated counts ..., 2 ** precision]; the last symbol of each is the
 escape: a symbol that the table does not hold, whose value stands elsewhere in the file.
 
-Gotcha: a table that begins with -precision would have TFC read such a value as an Elias gamma code. That code has no
-end in a string that was forged to end in zeros, and TFC's decoder never returns.
+Gotcha: a table that begins with -precision would have TFC read such a value as an Elias gamma code. Past its end a
+string reads as zeros, in which that code has no end: on some forged strings TFC's decoder never returns.
 """
 
 from __future__ import annotations
