@@ -7,9 +7,10 @@ Nothing here imports TensorFlow, so that `--help` and `info` answer at once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -342,3 +343,35 @@ class Training:
 def as_dict(preset: Preset) -> dict:
     """The preset as plain JSON-ready data."""
     return dataclasses.asdict(preset)
+
+
+def from_dict(script: str, values: Mapping[str, Any]) -> Preset:
+    """A script's preset out of what `as_dict` gave, also by way of JSON.
+
+    Raises:
+      KeyError, TypeError, ValueError: it is no such thing.
+    """
+    given = {**values, "conventions": Conventions(**values["conventions"])}
+    preset = type(default_preset(script))(**{name: _as_tuples(value) for name, value in given.items()})
+    for f in dataclasses.fields(preset):
+        _require_like(f.name, getattr(preset, f.name), getattr(default_preset(script), f.name))
+    return preset
+
+
+def _as_tuples(value):
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+def _require_like(name: str, value, example) -> None:
+    """Raises ValueError where a field's value isn't of the kind that another preset has there."""
+    if isinstance(example, tuple) and isinstance(value, tuple):
+        alike = all(type(number) in (int, float) for number in _leaves(value))
+    else:
+        alike = type(value) is type(example) or (example is None and type(value) is int)
+    if not alike:
+        raise ValueError(f"{name} is {value!r}")
+
+
+def _leaves(value) -> Iterator:
+    for item in value:
+        yield from _leaves(item) if isinstance(item, tuple) else (item,)
