@@ -44,6 +44,16 @@ TEST_REQUIRES = [
     "pytest==8.4.2",
     "mypy==1.19.1",
     "ruff==0.17.5",
+    # Writes the checkpoints that `convert` is tested with. The second is the last for Python 3.9.
+    "torch==2.13.0; python_version >= '3.10'",
+    "torch==2.8.0; python_version < '3.10'",
+]
+
+CONVERT_REQUIRES = [
+    # Reads the checkpoints. Before 2.10 a hostile file could write over memory (CVE-2026-24747), before 2.6 run code
+    # (CVE-2025-32434); Python 3.9 has none from 2.10 on.
+    "torch>=2.10; python_version >= '3.10'",
+    "torch>=2.6; python_version < '3.10'",
 ]
 
 # A tree without weights is a tree that has yet to be trained: not an error.
@@ -59,7 +69,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
     install_requires=REQUIRES,
-    extras_require={"test": TEST_REQUIRES},
+    extras_require={"test": TEST_REQUIRES, "convert": CONVERT_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
     packages=[
         *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),

@@ -25,6 +25,11 @@ _TITLES = {
     "zyc2022": "SwinT-ChARM and its siblings: Transformer-Based Transform Coding (ICLR 2022)",
     "hypmqw2022": "ELIC: Unevenly Grouped Space-Channel Contextual Adaptive Coding (CVPR 2022)",
 }
+_PEERS = {
+    "lsk2023": "LIC_TCM (jmliu206/LIC_TCM)",
+    "zyc2022": "TBTC (ali-zafari/TBTC), of any of its four models",
+    "hypmqw2022": "CompressAI's Elic2022Official or Elic2022Chandelier (InterDigitalInc/CompressAI)",
+}
 _TRAINING_NAMES = {"lmbda": "lambda"}
 
 
@@ -128,6 +133,12 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                  "export exported/1 --model_path build/nano/model")
     p.add_argument("folder", metavar="DIR", help="a new folder")
     _add_model_path(p)
+
+    p = _command(commands, script, "convert", "make a model of a PyTorch checkpoint",
+                 "convert checkpoint.pth.tar --out build/converted")
+    p.add_argument("checkpoint", metavar="CHECKPOINT", help=f"a file of torch.save with weights of {_PEERS[script]}")
+    p.add_argument("--out", metavar="DIR",
+                   help="a new folder for the model (default: the checkpoint's name with .model added)")
 
     p = _command(commands, script, "info", "tell about a file, a model or a preset", "info picture.tfci --json")
     p.add_argument("target", nargs="?", metavar="FILE_OR_MODEL", help="a .tfci file or the folder of a model")

@@ -114,6 +114,44 @@ def export(script: str, a: argparse.Namespace) -> None:
     print(f"SavedModel with signatures compress and decompress in '{files.shown(a.folder)}'")
 
 
+def convert(script: str, a: argparse.Namespace) -> None:
+    """`convert`: a PyTorch checkpoint to a model folder."""
+    folder = a.out or f"{a.checkpoint}.model"
+    files.require_new_folder(folder)
+    watch = Stopwatch()
+    with _stage(watch, "read"):
+        from lic import torch_checkpoints
+        checkpoint = torch_checkpoints.read(a.checkpoint)
+    with _stage(watch, "start"):
+        _prepare(a.runtime)
+        from lic import convert as converting
+    with _stage(watch, "convert"):
+        model = _fitted(converting, script, checkpoint)
+    with _stage(watch, "write"):
+        identity = converting.save(model, script, folder, checkpoint.origin(a.checkpoint))
+    print(f"{script} {model.preset.name}, weights {identity.hex()}, in '{files.shown(folder)}'")
+    if a.verbose:
+        print(watch)
+
+
+def _fitted(converting, script: str, checkpoint):
+    """The model with the checkpoint's weights; what does not fit is listed."""
+    try:
+        return converting.model_of(script, checkpoint.state_dict)
+    except converting.Misfit as error:
+        for line in error.findings:
+            print(files.shown(line), file=sys.stderr)
+        raise
+
+
+@contextmanager
+def _stage(watch: Stopwatch, name: str) -> Iterator[None]:
+    """A stage of long work, timed; on a terminal its name stands there as long as it takes."""
+    from tqdm import tqdm
+    with watch(name), tqdm(desc=name, bar_format="{desc} ...", leave=False, disable=not sys.stderr.isatty()):
+        yield
+
+
 def info(script: str, a: argparse.Namespace) -> None:
     """`info`: what a file, a model or a preset is."""
     if a.target and a.preset:
@@ -297,7 +335,7 @@ def _about_model(folder: str, runtime: config.Runtime) -> dict:
         about = weights.describe(folder)
     else:
         about = codec.load(folder, runtime).about
-    preset = registry.preset(about["script"], about["preset"])
+    preset = registry.described(about)
     return {"folder": os.path.normpath(folder), **about, **_about_preset(about["script"], preset)}
 
 

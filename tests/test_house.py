@@ -34,7 +34,7 @@ FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in 
 KNOW_TFC = {"lic.coders", "lic.model", "lic.tables"}  # its entropy models, its prior, its table quantiser
 WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli")  # `--help` has to answer at once
 HEAVY = {"tensorflow", "tensorflow_compression", "tensorflow_probability", "tensorflow_datasets", "keras"}
-ONLY_WHERE_USED = {"matplotlib", "tensorflow_datasets"}
+ONLY_WHERE_USED = {"matplotlib", "tensorflow_datasets", "torch"}
 PICKLES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 # Runs the definition that stands in format.md, a file of this repository, as the reference.
 RUNS_ITS_OWN_DOCUMENT = {"tests/lic/test_graph_bitstream.py"}

@@ -191,9 +191,12 @@ def test_what_is_missing_unexpected_or_misshapen_is_named(small):
     before = snapshot(model)
     given["extra.weight"] = given.pop("g_a.0.bias")
     given["h_a.2.weight"] = given["h_a.2.weight"][..., :3]
-    with pytest.raises(DataError, match=r"1 missing \(g_a\.0\.bias\); 1 unexpected \(extra\.weight\); "
-                                        r"1 of another shape \(h_a\.2\.weight \(32, 32, 5, 3\) for \(32, 32, 5, 5\)\)"):
+    given["h_s.0.bias"] = given["h_s.0.bias"] * np.nan
+    with pytest.raises(torch_names.Misfit, match="1 missing, 1 unexpected, 1 of another shape, 1 not finite") as error:
         torch_names.load(model, given)
+    assert error.value.findings == [
+        "missing: g_a.0.bias (48,)", "unexpected: extra.weight (48,)",
+        "of another shape: h_a.2.weight (32, 32, 5, 3) for (32, 32, 5, 5)", "not finite: h_s.0.bias"]
     assert_same(snapshot(model), before)
 
 
