@@ -5,8 +5,8 @@ What is left of a checkpoint are its weights: CompressAI's own tables are not ne
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from lic import drafts, files, registry, torch_names, weights
 from lic.errors import DataError, UsageError
 from lic.torch_names import Misfit
 
-FEW = 0.05   # arrays that do not fit among all: the sizes are right, and no other preset is tried
+FEW = 0.1   # share of arrays that do not fit up to which the sizes are right, and no other preset is tried
 
 
 def model_of(script: str, state_dict: Mapping[str, np.ndarray]):
@@ -28,37 +28,38 @@ def model_of(script: str, state_dict: Mapping[str, np.ndarray]):
     theirs = torch_names.script_of(state_dict)
     if theirs != script:
         raise UsageError(f"these look like weights of {theirs}: use python {theirs}.py convert")
-    model = _fitted(script, state_dict)
+    try:
+        model = _filled(script, torch_names.preset_of(state_dict)[1], state_dict)
+    except DataError as error:
+        raise _reason(error, script, state_dict) from None
     model.freeze()
     return model
 
 
-def _fitted(script: str, state_dict):
-    """The model that the state dict's sizes say; where something is wrong with them, one preset after another."""
-    misfits: list[Misfit] = []
-    for preset in _candidates(script, state_dict):
+def _filled(script: str, preset: Preset, state_dict):
+    model = registry.build(script, preset)
+    torch_names.load(model, state_dict)
+    return model
+
+
+def _reason(error: DataError, script: str, state_dict) -> DataError:
+    """The error of the sizes that were found, or of the named preset that more of the weights fit."""
+    if _findings(error) <= FEW * len(state_dict):
+        return error
+    errors = [error]
+    for preset in torch_names.pytorch_presets(script):
         try:
-            model = registry.build(script, preset)
-            torch_names.load(model, state_dict)
-            return model
-        except Misfit as error:
-            misfits.append(error)
-            if len(error.findings) <= FEW * len(state_dict):
-                break
-        except DataError:  # sizes that do not go together
-            continue
-    raise _closest(misfits, state_dict)
+            _filled(script, preset, state_dict)
+        except Misfit as misfit:
+            errors.append(misfit)
+    best = min(errors, key=_findings)
+    if _findings(best) <= len(state_dict) / 2:
+        return best
+    return DataError(torch_names.UNKNOWN) if isinstance(error, Misfit) else error
 
 
-def _candidates(script: str, state_dict) -> Iterator[Preset]:
-    with contextlib.suppress(DataError):
-        yield torch_names.preset_of(state_dict)[1]
-    yield from torch_names.pytorch_presets(script)
-
-
-def _closest(misfits: list[Misfit], state_dict) -> DataError:
-    best = min(misfits, key=lambda misfit: len(misfit.findings))
-    return best if len(best.findings) <= len(state_dict) / 2 else DataError(torch_names.UNKNOWN)
+def _findings(error: DataError) -> float:
+    return len(error.findings) if isinstance(error, Misfit) else math.inf
 
 
 def save(model, script: str, folder: str, converted_from: dict) -> bytes:

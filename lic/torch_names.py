@@ -321,7 +321,9 @@ def preset_of(state_dict: Mapping[str, Any]) -> tuple[str, Preset]:
     script = script_of(shapes)
     try:
         sizes = _SIZES[script](shapes)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError, StopIteration):
+    except KeyError as error:
+        raise DataError(f"{UNKNOWN}: of those of {script} they lack {error.args[0]}") from None
+    except (IndexError, ValueError, ZeroDivisionError, StopIteration):
         raise DataError(UNKNOWN) from None
     for preset in config.PRESETS[script].values():
         if preset == dataclasses.replace(sizes, name=preset.name, code=preset.code):

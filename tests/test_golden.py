@@ -30,11 +30,9 @@ ARRAYS = ("y", "z", "hyper", "mu", "sigma", "y_hat", "x_hat", "lik_y", "lik_z")
 class Run:
     """A model under test: `ours` is what it gives, `theirs` what PyTorch gave."""
 
-    def __init__(self, name: str):
-        recipe = golden.recipes()[name]
-        self.tied = name in WITH_TIES
-        self.picture = golden.picture(**recipe["input"])
-        self.model = golden.load(golden.state_dict(recipe))
+    def __init__(self, name: str, model):
+        self.tied, self.model = name in WITH_TIES, model
+        self.picture = golden.picture(**golden.recipes()[name]["input"])
         with np.load(golden.EXPECTED / f"{name}.npz") as stored:
             self.theirs = dict(stored)
         self.ours = golden.outputs(self.model, self.picture, self.theirs["y_symbols"] if self.tied else None)
@@ -42,7 +40,7 @@ class Run:
 
 @pytest.fixture(scope="module", params=[*REDUCED, *(pytest.param(name, marks=pytest.mark.slow) for name in FULL)])
 def run(request) -> Run:
-    return Run(request.param)
+    return Run(request.param, golden.load(golden.state_dict(golden.recipes()[request.param])))
 
 
 def relative_errors(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
