@@ -15,19 +15,9 @@ import lic
 from lic import cli, convert, registry, torch_names, weights
 from lic.errors import DataError, UsageError
 from tests import golden, test_golden
+from tests.golden import script_of, weights_of
 
-REDUCED = {"tcm_small": "lsk2023", "swint_charm_small": "zyc2022", "swint_hyperprior_small": "zyc2022",
-           "conv_charm_small": "zyc2022", "elic2022_official_small": "hypmqw2022",
-           "elic2022_chandelier_small": "hypmqw2022"}
-FULL = {"tcm_n64": ("lsk2023", "small"), "swint_charm": ("zyc2022", "swint-charm-tbtc"),
-        "swint_hyperprior": ("zyc2022", "swint-hyperprior"), "conv_charm": ("zyc2022", "conv-charm"),
-        "conv_hyperprior": ("zyc2022", "conv-hyperprior"), "elic2022_official": ("hypmqw2022", "elic-official"),
-        "elic2022_chandelier": ("hypmqw2022", "elic-chandelier")}
 SMALLEST = "conv_hyperprior_small"
-
-
-def weights_of(name: str) -> dict[str, np.ndarray]:
-    return golden.state_dict(golden.recipes()[name])
 
 
 def save(path, arrays, **about) -> str:
@@ -92,10 +82,10 @@ def test_converted_model_is_one_that_every_command_takes(converted, here, pictur
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", REDUCED)
+@pytest.mark.parametrize("name", golden.REDUCED)
 def test_reduced_model_of_each_kind_is_converted(name, here, tmp_path):
     given = weights_of(name)
-    code, out, err = here(REDUCED[name], "convert", save(tmp_path / "net.pth.tar", given))
+    code, out, err = here(script_of(name), "convert", save(tmp_path / "net.pth.tar", given))
     assert (code, err) == (0, []) and "custom" in out
     assert_same_weights("net.pth.tar.model", given)
 
@@ -114,13 +104,13 @@ def test_saved_model_of_no_preset_would_say_what_it_is(converted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FULL)
+@pytest.mark.parametrize("name", golden.FULL)
 def test_checkpoint_of_full_size_gives_what_pytorch_gave(name, script, tmp_path):
     """A whole way: a file as LIC_TCM's, the command line, the folder, and the outputs that PyTorch had."""
-    given, (of, preset) = weights_of(name), FULL[name]
+    given, of = weights_of(name), script_of(name)
     path = save(tmp_path / "net.pth.tar", {f"module.{key}": a for key, a in given.items()})
     ran = script(of, "convert", path, "--out", tmp_path / "model")
-    assert ran.code == 0 and ran.out.startswith(f"{of} {preset}, "), ran.err
+    assert ran.code == 0 and ran.out.startswith(f"{of} {golden.FULL[name]}, "), ran.err
     if not (golden.EXPECTED / f"{name}.npz").exists():
         return assert_same_weights(tmp_path / "model", given)
     run = test_golden.Run(name, weights.load(str(tmp_path / "model"))[0])
@@ -175,7 +165,7 @@ def test_what_does_not_fit_is_listed_key_by_key(here, tmp_path):
     ("tcm_n64", "h_mean_s.0.conv.weight"), ("tcm_n64", "g_a.0.gdn.beta")])
 def test_array_that_the_sizes_are_read_from_is_named_when_it_is_missing_or_cut(name, key):
     """The sizes can't be told, or are others; the named preset that the rest fits says what is wrong."""
-    given, (script, preset) = weights_of(name), FULL[name]
+    given, script, preset = weights_of(name), script_of(name), golden.FULL[name]
     whole = given.pop(key)
     with pytest.raises(torch_names.Misfit, match=f"preset '{preset}': 1 missing$") as error:
         convert.model_of(script, given)
@@ -185,8 +175,9 @@ def test_array_that_the_sizes_are_read_from_is_named_when_it_is_missing_or_cut(n
     assert error.value.findings == [f"of another shape: {key} {whole[:-8].shape} for {whole.shape}"]
 
 
-@pytest.mark.parametrize(("name", "script"), REDUCED.items())
-def test_wrong_script_is_one_line_that_names_the_right_one(name, script):
+@pytest.mark.parametrize("name", golden.REDUCED)
+def test_wrong_script_is_one_line_that_names_the_right_one(name):
+    script = script_of(name)
     for other in {"lsk2023", "zyc2022", "hypmqw2022"} - {script}:
         with pytest.raises(UsageError, match=f"these look like weights of {script}: use python {script}.py convert"):
             convert.model_of(other, weights_of(name))
