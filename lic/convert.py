@@ -5,6 +5,7 @@ What is left of a checkpoint are its weights: CompressAI's own tables are not ne
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -15,7 +16,7 @@ from lic import drafts, files, registry, torch_names, weights
 from lic.errors import DataError, UsageError
 from lic.torch_names import Misfit
 
-FEW = 0.1   # share of arrays that do not fit up to which the sizes are right, and no other preset is tried
+NEAR = 3   # fields in which a preset may differ from the sizes that one wrong array gave
 
 
 def model_of(script: str, state_dict: Mapping[str, np.ndarray]):
@@ -28,10 +29,12 @@ def model_of(script: str, state_dict: Mapping[str, np.ndarray]):
     theirs = torch_names.script_of(state_dict)
     if theirs != script:
         raise UsageError(f"these look like weights of {theirs}: use python {theirs}.py convert")
+    found = None
     try:
-        model = _filled(script, torch_names.preset_of(state_dict)[1], state_dict)
+        found = torch_names.preset_of(state_dict)[1]
+        model = _filled(script, found, state_dict)
     except DataError as error:
-        raise _reason(error, script, state_dict) from None
+        raise _reason(error, script, found, state_dict) from None
     model.freeze()
     return model
 
@@ -42,23 +45,32 @@ def _filled(script: str, preset: Preset, state_dict):
     return model
 
 
-def _reason(error: DataError, script: str, state_dict) -> DataError:
-    """The error of the sizes that were found, or of the named preset that more of the weights fit."""
-    if _findings(error) <= FEW * len(state_dict):
-        return error
+def _reason(error: DataError, script: str, found: Preset | None, state_dict) -> DataError:
+    """The error of the sizes that were found, or that of a named preset which more of the weights fit."""
     errors = [error]
-    for preset in torch_names.pytorch_presets(script):
+    for preset in _neighbours(script, found):
         try:
             _filled(script, preset, state_dict)
         except Misfit as misfit:
             errors.append(misfit)
-    best = min(errors, key=_findings)
-    if _findings(best) <= len(state_dict) / 2:
+    best = min(errors, key=_count)
+    if _count(best) <= len(state_dict) / 2:
         return best
     return DataError(torch_names.UNKNOWN) if isinstance(error, Misfit) else error
 
 
-def _findings(error: DataError) -> float:
+def _neighbours(script: str, found: Preset | None) -> list[Preset]:
+    """The named presets that a few arrays of wrong sizes, or without one, keep from being found."""
+    presets = torch_names.pytorch_presets(script)
+    if found is None:
+        return presets
+    if registry.is_named(script, found):
+        return []
+    fields = [f.name for f in dataclasses.fields(found) if f.compare and f.name not in ("name", "code")]
+    return [p for p in presets if sum(getattr(p, name) != getattr(found, name) for name in fields) <= NEAR]
+
+
+def _count(error: DataError) -> float:
     return len(error.findings) if isinstance(error, Misfit) else math.inf
 
 

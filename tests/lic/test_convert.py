@@ -130,7 +130,7 @@ def test_tcm_of_full_size_goes_all_the_way_through_the_command_line(script, pict
     assert (about["preset"], about["parameters"]) == ("small", 45_169_040) and "architecture" in about
     x = picture(100, 130)[0].astype(np.uint8)
     Image.fromarray(x).save(tmp_path / "a.png")
-    for command in (("compress", "a.png", "a.tfci", "--verify"), ("decompress", "a.tfci", "b.png")):
+    for command in (("compress", "a.png", "a.tfci"), ("decompress", "a.tfci", "b.png")):
         ran = script("lsk2023", *command, "--model_path", model, cwd=tmp_path)
         assert ran.code == 0, ran.err
     estimate = weights.load(model)[0].estimate(x[None].astype(np.float32)).x_hat[0]
@@ -160,9 +160,8 @@ def test_what_does_not_fit_is_listed_key_by_key(here, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "key"), [
-    ("conv_charm", "g_a.0.bias"), ("conv_charm", "entropy_bottleneck.quantiles"), ("elic2022_official", "g_a.0.bias"),
-    ("elic2022_official", "latent_codec.hyper.h_s.4.weight"), ("swint_charm", "g_a.patch_embed.proj.weight"),
-    ("tcm_n64", "h_mean_s.0.conv.weight"), ("tcm_n64", "g_a.0.gdn.beta")])
+    ("conv_charm", "g_a.0.bias"), ("elic2022_official", "latent_codec.hyper.h_s.4.weight"),
+    ("swint_charm", "g_a.patch_embed.proj.weight"), ("tcm_n64", "g_a.0.gdn.beta")])
 def test_array_that_the_sizes_are_read_from_is_named_when_it_is_missing_or_cut(name, key):
     """The sizes can't be told, or are others; the named preset that the rest fits says what is wrong."""
     given, script, preset = weights_of(name), script_of(name), golden.FULL[name]
