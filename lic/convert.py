@@ -80,10 +80,9 @@ def save(model, script: str, folder: str, converted_from: dict) -> bytes:
     Args:
       converted_from: what model.json says of the checkpoint.
     Raises:
-      UsageError: the folder exists and is not empty. DataError: it can't be written.
+      DataError: it can't be written, or something stands there already.
     """
     try:
-        files.require_new_folder(folder)
         with drafts.folder(folder) as draft:
             return weights.save(model, script, draft, converted_from=converted_from)
     except OSError as error:

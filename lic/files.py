@@ -51,10 +51,10 @@ def shown(path: PathLike) -> str:
 def require_file(path: PathLike) -> None:
     """Raises DataError where this is no file that can be read: missing, a directory, a pipe, empty, ..."""
     with _in_one_line(path, "cannot read"):
-        if not stat.S_ISREG(mode := os.stat(path).st_mode):
-            kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-            raise OSError(kind, "this is no regular file")
-        if not os.stat(path).st_size:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "this is no regular file")
+        if not status.st_size:
             raise DataError(f"cannot read {shown(path)}: the file is empty; write or copy it again")
         os.close(os.open(path, os.O_RDONLY))
 

@@ -266,6 +266,8 @@ def _runs_data(node: ast.AST) -> str:
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
             return node.func.id
+        if ast.unparse(node.func) == "torch.load" and "weights_only=True" not in map(ast.unparse, node.keywords):
+            return "torch.load"
         for keyword in node.keywords:
             if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False":
                 return "allow_pickle"
@@ -387,6 +389,7 @@ BREACHES = [
     (search_path_is_left_alone, {"lsk2023.py": "import sys\nsys.path += ['..']"}, "lsk2023.py:3"),
     (data_is_never_run, {"lic/files.py": "import pickle"}, "lic/files.py:2"),
     (data_is_never_run, {"lic/files.py": "import numpy\nnumpy.load('a', allow_pickle=True)"}, "lic/files.py:3"),
+    (data_is_never_run, {"lic/files.py": "torch.load('a', weights_only=False)"}, "lic/files.py:2"),
     (data_is_never_run, {"tests/a.py": "eval('1')"}, "tests/a.py:2"),
     (data_is_never_run, {"tools/a.py": "exec('1')"}, "tools/a.py:2"),
     (modules_say_what_they_are, {"lic/cli.py": '"""""" \nx = 1'}, "lic/cli.py:1"),

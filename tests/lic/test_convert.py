@@ -206,6 +206,16 @@ def test_folder_that_holds_something_is_left_alone(here, tmp_path):
     assert (tmp_path / "mine" / "model.json").read_text() == "precious" and len(os.listdir(tmp_path / "mine")) == 1
 
 
+def test_folder_that_was_filled_meanwhile_is_left_alone(tmp_path):
+    """The command looks before its long work; in the end nothing is written over all the same."""
+    model = convert.model_of("zyc2022", weights_of(SMALLEST))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_text("precious")
+    with pytest.raises(DataError, match="can't be written: Directory not empty"):
+        convert.save(model, "zyc2022", str(tmp_path / "model"), {})
+    assert os.listdir(tmp_path) == ["model"] and os.listdir(tmp_path / "model") == ["mine"]
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=type)
 def test_interrupted_writing_leaves_nothing(failure, tmp_path, monkeypatch):
     model = convert.model_of("zyc2022", weights_of(SMALLEST))
