@@ -165,7 +165,8 @@ def test_preset_comes_back_from_its_dict_by_way_of_json():
 
 
 @pytest.mark.parametrize("change", [{"latent_depth": "16"}, {"latent_depth": True}, {"prior_filters": 3},
-                                    {"heads": "4"}, {"slice_hidden": [["a", 1]]}, {"conventions": {"sigma": "loud"}}, {"colour": 3}])
+                                    {"heads": "4"}, {"slice_hidden": [["a", 1]]}, {"conventions": {"sigma": "loud"}},
+                                    {"colour": 3}])
 def test_dict_that_is_no_preset_is_refused(change):
     with pytest.raises((TypeError, ValueError)):
         config.from_dict("zyc2022", {**config.as_dict(config.default_preset("zyc2022")), **change})
