@@ -224,7 +224,7 @@ LSK2023 = (
     _tcm("large", 0x10, 128, 5200),
     _tcm("medium", 0x11, 96, 3700),
     _tcm("small", 0x12, 64, 3200),
-    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=160, hyper_depth=48, N=(8, 20, 32),
+    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=144, hyper_depth=48, N=(8, 20, 32),
               head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=4, max_support_slices=4,
               slice_hidden=(48, 32), attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
     TCMPreset("tiny", 0x14, bytes_per_pixel=700, latent_depth=16, hyper_depth=8, N=(4, 4, 8),
