@@ -28,6 +28,10 @@ def _units(p: ELICPreset) -> list[ResidualBottleneck]:
     return [ResidualBottleneck() for _ in range(p.num_units)]
 
 
+def _latent_attention(p: ELICPreset) -> list[AttentionBlock]:
+    return [AttentionBlock(p.conventions.unit_relu)] if p.latent_attention else []
+
+
 def analysis(p: ELICPreset) -> Sequential:
     """g_a: (b, h, w, 3) -> (b, h/16, w/16, M) (figure 3)."""
     padding, relu = p.conventions.padding, p.conventions.unit_relu
@@ -35,14 +39,14 @@ def analysis(p: ELICPreset) -> Sequential:
         Conv(p.N[0], 5, 2, padding=padding), *_units(p),
         Conv(p.N[1], 5, 2, padding=padding), *_units(p), AttentionBlock(relu),
         Conv(p.N[2], 5, 2, padding=padding), *_units(p),
-        Conv(p.latent_depth, 5, 2, padding=padding), AttentionBlock(relu)])
+        Conv(p.latent_depth, 5, 2, padding=padding), *_latent_attention(p)])
 
 
 def synthesis(p: ELICPreset) -> Sequential:
     """g_s: (b, h, w, M) -> (b, 16h, 16w, 3) (figure 3)."""
     padding, relu = p.conventions.padding, p.conventions.unit_relu
     return Sequential([
-        AttentionBlock(relu), Deconv(p.N[2], padding=padding), *_units(p),
+        *_latent_attention(p), Deconv(p.N[2], padding=padding), *_units(p),
         Deconv(p.N[1], padding=padding), AttentionBlock(relu), *_units(p),
         Deconv(p.N[0], padding=padding), *_units(p), Deconv(3, padding=padding)])
 
@@ -71,7 +75,7 @@ def context(p: ELICPreset) -> SpaceChannelContext:
     kernels = (5, 5, p.channel_kernel)
     return SpaceChannelContext(
         p.groups, p.conventions.sigma,
-        spatial=[MaskedConv(2 * g, 5) for g in p.groups],
+        spatial=[MaskedConv(2 * g, p.spatial_kernel) for g in p.groups],
         channel=[conv_stack((*p.channel_hidden, 2 * g), kernels, tf.nn.relu) for g in p.groups[1:]],
         parameters=[conv_stack((*hidden, 2 * g), (1, 1, 1), tf.nn.relu)
                     for g, hidden in zip(p.groups, p.parameter_hidden)],
