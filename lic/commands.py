@@ -147,8 +147,8 @@ def evaluate(script: str, a: argparse.Namespace) -> int:
     with _counter(len(paths) * len(settings)) as bar:
         measured = measuring.measure(paths, settings, samples.evenly(paths), bar, functools.partial(_tell, script))
     found = results(measured, learned.about(coders), against)
-    report.write(found, a.out)
     print(report.summary(found))
+    report.write(found, a.out)
     print(f"report in '{files.shown(os.path.join(a.out, 'index.html'))}'")
     return 1 if measured.failed else 0
 

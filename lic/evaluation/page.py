@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from lic.evaluation import tables
-from lic.evaluation.curves import MEASURES
 from lic.evaluation.measuring import CROP
 from lic.evaluation.results import Results
 
@@ -58,7 +57,7 @@ def _about(results: Results) -> Iterable[str]:
 def _deltas(results: Results) -> Iterable[str]:
     for measure, found in results.deltas.items():
         if found:
-            yield f"<h2>BD-rate for {escape(MEASURES[measure])}</h2>"
+            yield f"<h2>{escape(tables.delta_title(measure))}</h2>"
             yield _table(*tables.delta_table(found))
             yield from map(_note, tables.reasons(found))
 

@@ -6,6 +6,8 @@ import io
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from lic.evaluation.curves import CLASSICAL, MEASURES, Curve
 
 _MODEL_COLOURS = ("#c8102e", "#0057b8", "#00843d", "#e87722", "#6f2c91", "#00a3ad")
@@ -67,9 +69,15 @@ def _window(curves: Sequence[Curve], measure: str) -> dict:
     """The part of the plane where the models are: rates to a little beyond theirs, at least to 1 bit per pixel."""
     rates = [bpp for c in curves if c.kind != CLASSICAL and not c.published for bpp, _ in _finite(c, measure)]
     right = max(1.0, 1.1 * max(rates, default=0.0))
-    seen = [quality for c in curves for bpp, quality in _finite(c, measure) if bpp <= right]
+    seen = [quality for c in curves for quality in _up_to(right, _finite(c, measure))]
     margin = 0.03 * (max(seen) - min(seen)) if seen else 0
     return {"xlim": (0, right), "ylim": (min(seen) - margin, max(seen) + margin) if margin else None}
+
+
+def _up_to(right: float, points: list[tuple[float, float]]) -> list[float]:
+    """The qualities of a curve up to a rate, its own at that rate among them."""
+    inside = [quality for bpp, quality in points if bpp <= right]
+    return [*inside, float(np.interp(right, *zip(*points)))] if inside else []
 
 
 def _finite(curve: Curve, measure: str) -> list[tuple[float, float]]:

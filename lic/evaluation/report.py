@@ -59,12 +59,9 @@ def write(results: Results, folder: str) -> None:
 
 
 def check_target(folder: str) -> None:
-    """Whether a report may be written there: nothing, an empty folder, or an older report.
-
-    Raises:
-      UsageError: something else is there.
-    """
+    """Raises a UsageError where no report can be written: something else than an older report is there, or no way."""
     if not os.path.lexists(folder):
+        _check_way(os.path.dirname(os.path.realpath(folder)))
         return
     if not os.path.isdir(folder):
         raise UsageError(f"'{files.shown(folder)}' is not a folder: give another --out")
@@ -73,12 +70,20 @@ def check_target(folder: str) -> None:
         raise UsageError(f"'{files.shown(folder)}' holds other things than a report: give a new folder")
 
 
+def _check_way(folder: str) -> None:
+    """Raises a UsageError where a folder neither exists nor can be made; better now than after all the measuring."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write into '{files.shown(folder)}': give another --out")
+
+
 def summary(results: Results) -> str:
     """The tables as text."""
     parts = [results.title, "", tables.markdown(tables.AVERAGE_HEADS, tables.average_rows(results.averages))]
     for measure, found in results.deltas.items():
         if found:
-            parts += ["", f"BD-rate for {MEASURES[measure]}", "", tables.markdown(*tables.delta_table(found)),
+            parts += ["", tables.delta_title(measure), "", tables.markdown(*tables.delta_table(found)),
                       *tables.reasons(found)]
     return "\n".join([*parts, ""])
 
@@ -107,7 +112,7 @@ def _files(results: Results) -> Iterator[tuple[str, bytes]]:
 
 def _plots(results: Results) -> Iterator[tuple[str, bytes]]:
     for measure, name in _PLOTS.items():
-        curves = [curve for curve in results.curves if curve.points(measure)]
+        curves = [curve for curve in results.drawn if curve.points(measure)]
         if any(not curve.published for curve in curves):
             for kind, data in plots.draw(curves, measure, results.title).items():
                 yield f"{name}.{kind}", data

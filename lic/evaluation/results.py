@@ -24,7 +24,7 @@ class Results(NamedTuple):
     Attributes:
       title: of what set of pictures.
       averages: a line for each rate of each codec.
-      curves: those measured, then the published ones where the pictures are Kodak's.
+      drawn: the curves that were measured, then published ones where the pictures are Kodak's.
       deltas: BD-rates by measure, one of `curves.MEASURES`.
       models, codecs, versions: what made the files.
     """
@@ -32,7 +32,7 @@ class Results(NamedTuple):
     title: str
     measured: Measured
     averages: list[Average]
-    curves: list[Curve]
+    drawn: list[Curve]
     deltas: dict[str, list[Delta]]
     models: list[dict]
     codecs: dict[str, str]
@@ -42,16 +42,17 @@ class Results(NamedTuple):
 def results(measured: Measured, models: list[dict], codecs: Sequence[Classical]) -> Results:
     """What follows from what was measured."""
     found = averages.averages(measured.rows)
-    curves = averages.curves(found)
-    anchors = [curve for curve in curves if curve.kind == CLASSICAL]
-    number, kodak = len(measured.sizes), published.is_kodak(measured.sizes)
-    if kodak:
-        theirs = published.kodak()
-        curves += theirs.values()
-        anchors += [theirs[name] for name in published.ANCHORS]
-    title = f"{'Kodak, average of ' if kodak else 'Average of '}{number} picture{'s' if number > 1 else ''}"
-    return Results(title, measured, found, curves, {m: tables.deltas(curves, anchors, m) for m in MEASURES}, models,
+    ours = averages.curves(found)
+    theirs = published.kodak() if published.is_kodak(measured.sizes) else {}
+    anchors = [c for c in ours if c.kind == CLASSICAL] + [c for n, c in theirs.items() if n in published.ANCHORS]
+    drawn = ours + [c for name, c in theirs.items() if name not in published.TABLES_ONLY]
+    deltas = {measure: tables.deltas([*ours, *theirs.values()], anchors, measure) for measure in MEASURES}
+    return Results(_title(len(measured.sizes), bool(theirs)), measured, found, drawn, deltas, models,
                    {codec.title: codec.about for codec in codecs}, _versions())
+
+
+def _title(number: int, kodak: bool) -> str:
+    return f"{'Kodak, average' if kodak else 'Average'} of {number} picture{'s' if number > 1 else ''}"
 
 
 def _versions() -> dict[str, str]:

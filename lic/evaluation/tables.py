@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lic.bd_rate import bd_rate
 from lic.errors import DataError
 from lic.evaluation.averages import Average
-from lic.evaluation.curves import Curve
+from lic.evaluation.curves import MEASURES, Curve
 
 AVERAGE_HEADS = ("codec", "quality", "bpp", "PSNR (dB)", "MS-SSIM", "MS-SSIM (dB)", "encode (s)", "decode (s)")
 
@@ -45,12 +45,21 @@ def delta_table(found: Sequence[Delta]) -> tuple[list[str], list[list[str]]]:
     by_codec: dict[str, list[str]] = {}
     for d in found:
         by_codec.setdefault(d.codec, []).append("-" if d.percent is None else f"{d.percent:+.1f} %")
-    return ["against", *anchors], [[codec, *cells] for codec, cells in by_codec.items()]
+    return ["codec", *anchors], [[codec, *cells] for codec, cells in by_codec.items()]
 
 
 def reasons(found: Iterable[Delta]) -> list[str]:
-    """A line for each figure that is missing."""
-    return [f"{d.codec} against {d.anchor}: {d.reason}" for d in found if d.reason]
+    """Why figures are missing, a line for each reason of a codec."""
+    anchors: dict[tuple[str, str], list[str]] = {}
+    for d in found:
+        if d.reason:
+            anchors.setdefault((d.codec, d.reason), []).append(d.anchor)
+    return [f"{codec} against {', '.join(names)}: {reason}" for (codec, reason), names in anchors.items()]
+
+
+def delta_title(measure: str) -> str:
+    """The title of a table of BD-rates."""
+    return f"BD-rate over {MEASURES[measure]}, of a row against a column (below 0: fewer bits)"
 
 
 def average_rows(found: Iterable[Average]) -> list[list[str]]:
