@@ -41,8 +41,8 @@ def write(results: Results, folder: str) -> None:
       UsageError: as `check_target`.
       DataError: it can't be written.
     """
-    contents = dict(_files(results))
     check_target(folder)
+    contents = dict(_files(results))
     folder = os.path.realpath(folder)
     try:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
