@@ -70,15 +70,15 @@ CODECS = MappingProxyType({
         "WebP", "WEBP", (0, 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95), lambda q: {"quality": q, "method": 6},
         "lossy, method 6", "", "Pillow"),
     "avif": Classical(
-        "AVIF", "AVIF", (1, 10, 20, 30, 40, 50, 60, 70, 80, 90),
+        "AVIF", "AVIF", (1, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90),
         lambda q: {"quality": q, "subsampling": "4:4:4", "speed": 6, "max_threads": 1},
         "4:4:4, speed 6", "pillow_avif", "'Pillow>=11.3'"),
     "jpeg2000": Classical(
-        "JPEG 2000", "JPEG2000", (240, 160, 120, 80, 60, 48, 32, 24, 16, 12, 8),
+        "JPEG 2000", "JPEG2000", (240, 160, 120, 96, 80, 60, 48, 40, 32, 24, 16, 12, 8),
         lambda q: {"quality_mode": "rates", "quality_layers": [q], "irreversible": True, "mct": 1},
         "9/7 wavelet, colour transform; its quality is the factor of compression", "", "Pillow"),
     "jxl": Classical(
-        "JPEG XL", "JXL", (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95),
+        "JPEG XL", "JXL", (1, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 95),
         lambda q: {"quality": q, "effort": 7, "num_threads": 1},
         "effort 7", "pillow_jxl", "pillow-jxl-plugin"),
 })

@@ -17,7 +17,7 @@ thead th {{ border-top: 1.5px solid #222; border-bottom: 1px solid #222; }}
 tbody tr:last-child > * {{ border-bottom: 1.5px solid #222; }}
 th, td {{ padding: 0.15em 0.8em; text-align: right; font-weight: normal; font-variant-numeric: tabular-nums; }}
 th:first-child, td:first-child {{ text-align: left; }}
-.plots img {{ width: 48%; min-width: 420px; }}
+.plots img {{ width: 49%; min-width: 480px; }}
 .views {{ display: flex; flex-wrap: wrap; gap: 10px; margin-bottom: 1.6em; }}
 figure {{ margin: 0; }}
 figure img {{ width: {2 * CROP}px; image-rendering: pixelated; display: block; }}

@@ -22,17 +22,18 @@ def draw(curves: Sequence[Curve], measure: str, title: str) -> dict[str, bytes]:
     """A plot of the curves that know a measure, as the bytes of files: "png" and "svg".
 
     Args:
+      curves: all of a report, so that a curve looks the same in each of its plots.
       measure: a field of `Curve`, one of `curves.MEASURES`.
     """
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
     with pyplot.rc_context(_STYLE):
-        figure, axes = pyplot.subplots(figsize=(6.4, 4.8), layout="constrained")
+        figure, axes = pyplot.subplots(figsize=(8.0, 4.8), layout="constrained")
         _lines(axes, curves, measure)
         axes.set(xlabel="bits per pixel", ylabel=MEASURES[measure], title=title, **_window(curves, measure))
         axes.grid(True, linewidth=0.4, alpha=0.5)
-        axes.legend(loc="lower right", framealpha=0.9)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)   # clear of the curves
         drawn = {kind: _saved(figure, kind) for kind in ("png", "svg")}
         pyplot.close(figure)
     return drawn

@@ -14,7 +14,7 @@ from lic.evaluation.curves import CLASSICAL, MODEL, Curve
 from lic.metrics import ms_ssim_db
 
 ANCHORS = ("VTM 9.1", "BPG 4:4:4")   # what papers measure BD-rate against
-TABLES_ONLY = ("AV1", "WebP", "JPEG 2000", "JPEG")   # for plots these are measured anew
+TABLES_ONLY = ("AV1", "WebP", "JPEG 2000", "JPEG", "TCM middle")   # plots have most of these as measured here
 _SIZES = ({512, 768},)
 _NAMES = frozenset(f"kodim{number:02}" for number in range(1, 25))
 

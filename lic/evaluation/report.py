@@ -112,9 +112,8 @@ def _files(results: Results) -> Iterator[tuple[str, bytes]]:
 
 def _plots(results: Results) -> Iterator[tuple[str, bytes]]:
     for measure, name in _PLOTS.items():
-        curves = [curve for curve in results.drawn if curve.points(measure)]
-        if any(not curve.published for curve in curves):
-            for kind, data in plots.draw(curves, measure, results.title).items():
+        if any(curve.points(measure) for curve in results.drawn if not curve.published):
+            for kind, data in plots.draw(results.drawn, measure, results.title).items():
                 yield f"{name}.{kind}", data
 
 
