@@ -78,7 +78,8 @@ def _window(curves: Sequence[Curve], measure: str) -> dict:
 def _up_to(right: float, points: list[tuple[float, float]]) -> list[float]:
     """The qualities of a curve up to a rate, its own at that rate among them."""
     inside = [quality for bpp, quality in points if bpp <= right]
-    return [*inside, float(np.interp(right, *zip(*points)))] if inside else []
+    rates, qualities = np.array(points).reshape(-1, 2).T
+    return [*inside, float(np.interp(right, rates, qualities))] if inside else []
 
 
 def _finite(curve: Curve, measure: str) -> list[tuple[float, float]]:
