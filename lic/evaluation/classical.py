@@ -57,8 +57,11 @@ class Classical:
         return buffer.getvalue()
 
     def decode(self, data: bytes) -> np.ndarray:
-        """The bytes of a file -> uint8 (h, w, 3)."""
-        return np.asarray(Image.open(io.BytesIO(data), formats=[self.format]).convert("RGB"))
+        """The bytes of a file -> uint8 (h, w, 3). Raises DataError where it can't be read."""
+        try:
+            return np.asarray(Image.open(io.BytesIO(data), formats=[self.format]).convert("RGB"))
+        except Exception as error:   # as above
+            raise DataError(f"{self.title} can't read its file: {error or type(error).__name__}") from None
 
 
 CODECS = MappingProxyType({

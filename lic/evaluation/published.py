@@ -15,13 +15,13 @@ from lic.metrics import ms_ssim_db
 
 ANCHORS = ("VTM 9.1", "BPG 4:4:4")   # what papers measure BD-rate against
 TABLES_ONLY = ("AV1", "WebP", "JPEG 2000", "JPEG", "TCM middle")   # plots have most of these as measured here
-_SIZES = ({512, 768},)
+_SIDES = {512, 768}
 _NAMES = frozenset(f"kodim{number:02}" for number in range(1, 25))
 
 
 def is_kodak(sizes: Mapping[str, tuple[int, int]]) -> bool:
     """Whether pictures, name (without ending) to (h, w), are the 24 of Kodak: by their names and sizes."""
-    return {name.lower() for name in sizes} == _NAMES and all(set(size) in _SIZES for size in sizes.values())
+    return {name.lower() for name in sizes} == _NAMES and all(set(size) == _SIDES for size in sizes.values())
 
 
 def kodak() -> dict[str, Curve]:

@@ -81,6 +81,11 @@ def test_codec_that_is_not_installed_names_what_installs_it(monkeypatch, changed
         classical.chosen(["jxl"])
 
 
+def test_file_that_cannot_be_read_is_told_in_one_line():
+    with pytest.raises(DataError, match=r"^JPEG can't read its file: [^\n]+$"):
+        CODECS["jpeg"].decode(b"no picture")
+
+
 def test_picture_that_a_format_cannot_hold_is_told_in_one_line():
     with pytest.raises(DataError, match=r"^WebP can't write it: [^\n]+$"):
         CODECS["webp"].encode(np.zeros((1, 20000, 3), np.uint8), 50)
