@@ -83,7 +83,7 @@ def summary(results: Results) -> str:
     parts = [results.title, "", tables.markdown(tables.AVERAGE_HEADS, tables.average_rows(results.averages))]
     for measure, found in results.deltas.items():
         if found:
-            parts += ["", tables.delta_title(measure), "", tables.markdown(*tables.delta_table(found)),
+            parts += ["", tables.delta_title(measure), "", tables.markdown(*tables.delta_table(found)), "",
                       *tables.reasons(found)]
     return "\n".join([*parts, ""])
 
