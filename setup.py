@@ -31,6 +31,8 @@ REQUIRES = [
     "numpy>=1.23.5,<2",
     # Reads and writes pictures with their ICC profile and EXIF.
     "Pillow>=9.1",
+    # Interpolates rate-distortion curves (BD-rate). TFC asks for 1.11; any that has PCHIP does.
+    "scipy>=1.7",
     # Rate-distortion plots. Imported only by the function that draws them.
     "matplotlib>=3.5",
     "tqdm>=4.60",
@@ -47,6 +49,13 @@ TEST_REQUIRES = [
     "ruff==0.17.5",
 ]
 
+EVALUATE_REQUIRES = [
+    # The first with AVIF built in.
+    "Pillow>=11.3",
+    # JPEG XL; 1.3.4 is the last for Python 3.9. Under the GPL, so nothing but this extra asks for it.
+    "pillow-jxl-plugin>=1.3.4",
+]
+
 # A tree without weights is a tree that has yet to be trained: not an error.
 HAS_RES = (Path(__file__).parent / "res").is_dir()
 
@@ -60,7 +69,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
     install_requires=REQUIRES,
-    extras_require={"test": TEST_REQUIRES},
+    extras_require={"test": TEST_REQUIRES, "evaluate": EVALUATE_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
     packages=[
         *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),
@@ -68,7 +77,7 @@ setup(
     ],
     package_dir={"lic.res": "res"} if HAS_RES else {},
     package_data={
-        "lic.res": ["weights/*/model.json", "weights/*/weights.npz"],
+        "lic.res": ["weights/*/model.json", "weights/*/weights.npz", "anchors/*.json"],
         "swin_transformers_tf": ["*.md", "LICENSE*"],  # what was changed against the published Swin code
     },
     include_package_data=False,

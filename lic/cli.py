@@ -97,6 +97,22 @@ def _within(least: float, most: float) -> Callable[[str], float]:
     return number
 
 
+def _qualities(text: str) -> tuple[float, ...]:
+    """ "10,30,50" as numbers of 1..100."""
+    numbers = tuple(float(word) for word in text.split(","))
+    if not all(1 <= number <= 100 for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' holds a quality outside 1..100")
+    return numbers
+
+
+_qualities.__name__ = "Q,Q,..."
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """ "jpeg,webp" as names; none for an empty text."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def _add_preset(parser, script: str) -> None:
     names = ", ".join(config.PRESETS[script])
     parser.add_argument("--preset", metavar="NAME",
@@ -148,6 +164,19 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="decode only this part of the picture, in pixels from its left and top")
     p.add_argument("--original", metavar="PICTURE", help="measure the distance to it; prints figures as -V does")
     _add_model_path(p)
+
+    p = _command(commands, script, "evaluate", "measure models beside classical codecs and write a report",
+                 "evaluate 'kodak/*.png' --against jpeg,webp,avif --out report")
+    p.add_argument("inputs", nargs="+", metavar="PICTURE", help="pictures (also globs in quotes)")
+    p.add_argument("--quality", type=_qualities, metavar="Q,Q,...",
+                   help="qualities 1..100 of models of variable rate (default: 10,30,50,70,90)")
+    p.add_argument("--model_path", nargs="+", metavar="MODEL",
+                   help="folders of models, or names of scripts for their bundled ones (default: the bundled one); "
+                        "models of one rate and one preset make a curve together")
+    p.add_argument("--against", type=_names, default=("jpeg", "webp", "avif"), metavar="CODEC,CODEC,...",
+                   help="of jpeg, webp, avif, jpeg2000, jxl; '' for none (default: jpeg,webp,avif)")
+    p.add_argument("--out", default="report", metavar="DIR",
+                   help="folder of the report, which may hold an older one (default: report)")
 
     p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
                  "export exported/1 --model_path build/nano/model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import glob
 import json
 import os
@@ -153,6 +154,26 @@ def info(script: str, a: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' '):{width}}  {files.shown(_readable(value))}")
 
 
+def evaluate(script: str, a: argparse.Namespace) -> int:
+    """`evaluate`: rate and distortion of models beside classical codecs, as a report."""
+    paths = list(dict.fromkeys(path for name in a.inputs for path in _expand(name)))
+    folders = [resources.locate(name) for name in a.model_path or [script]]
+    from lic.evaluation import classical, learned, measuring, report, samples
+    from lic.evaluation.results import results
+    report.check_target(a.out)
+    against = classical.chosen(a.against)
+    coders = [_codec(folder, a.runtime) for folder in folders]
+    settings = learned.settings(coders, a.quality) + classical.settings(against)
+    learned.warm_up(coders)
+    with _counter(len(paths) * len(settings)) as bar:
+        measured = measuring.measure(paths, settings, samples.evenly(paths), bar, functools.partial(_tell, script))
+    found = results(measured, learned.about(coders), against)
+    print(report.summary(found))
+    report.write(found, a.out)
+    print(f"report in '{files.shown(os.path.join(a.out, 'index.html'))}'")
+    return 1 if measured.failed else 0
+
+
 # Inputs and outputs --------------------------------------------------------------------------------------------------
 
 def _jobs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) -> list[tuple[str, str]]:
@@ -204,9 +225,21 @@ def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str
             _make_folder_of(target)
             work(source, target)
         except UserError as error:
-            tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
+            _tell(script, source, error)
             failed = max(failed, error.exit_code)
     return failed
+
+
+def _tell(script: str, source: str, error: UserError) -> None:
+    """One line about an input that failed, above whatever bar there is."""
+    from tqdm import tqdm
+    tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
+
+
+def _counter(total: int):
+    """A bar over the files of an evaluation."""
+    from tqdm import tqdm
+    return tqdm(total=total, unit="file", disable=not sys.stderr.isatty())
 
 
 def _bar(what: str):
