@@ -322,7 +322,7 @@ class AttentionBlock(Layer):
     def soften(self) -> None:
         """Shuts the gate nearly."""
         gate = self.conv_b.layers[-1]
-        assert isinstance(gate, Conv)
+        assert isinstance(gate, Conv) and gate.bias is not None
         gate.kernel.assign(_SMALL * gate.kernel)
         gate.bias.assign(tf.fill(gate.bias.shape, -6.0))
 
