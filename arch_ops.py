@@ -282,6 +282,7 @@ def hold_components(down: Conv, up: Deconv, components: np.ndarray, mean: np.nda
     down.kernel.assign(kernel)
     up.kernel.assign(answer)
     if centre:
+        assert down.bias is not None
         down.bias.assign(np.pad(-scale * np.tile(mean, 4) @ components, (0, down.filters - k)))
         up.bias.assign(np.pad(mean, (0, up.filters - c)))
 
