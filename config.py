@@ -85,6 +85,8 @@ class Preset:
       hyper_depth: channels of z.
       prior_filters: widths of the factorised prior of z ((3, 3) in TFC, (3, 3, 3, 3) in CompressAI).
       conventions: which public implementation it follows.
+      lambdas: of one model for many rates, the ladder that its gains are learned for; empty for one rate
+        (`variable` gives any preset one).
       bytes_per_pixel: working memory of the transforms, as `python -m tools.memory` measures it; from it follows the
         side of the tiles that large pictures are cut into.
     """
@@ -95,6 +97,7 @@ class Preset:
     hyper_depth: int = 192
     prior_filters: tuple[int, ...] = (3, 3)
     conventions: Conventions = PYTORCH
+    lambdas: tuple[float, ...] = ()
     # 5200 is that of the largest: safe for what was not measured. It tells no two architectures apart.
     bytes_per_pixel: int = field(default=5200, compare=False)
 
@@ -166,6 +169,8 @@ class ELICPreset(Preset):
       N: widths of the stages at 1/2, 1/4 and 1/8.
       num_units: residual bottleneck blocks a stage.
       groups: channels of the unevenly grouped slices of y.
+      latent_attention: whether attention blocks stand at the latent's end of g_a and g_s, where they are costly.
+      spatial_kernel: of the masked convolutions over the checkerboard.
       hyper_hidden: hidden widths of h_a and of h_s; hyper_out: channels of h_s's output.
       hyper_rdft: whether the kernels of h_a are stored as their Fourier transforms (TFC's default, which the
         published TF script uses: 30 numbers for 25 taps, 12 for 9).
@@ -181,6 +186,8 @@ class ELICPreset(Preset):
     N: tuple[int, int, int] = (192, 192, 192)
     num_units: int = 3
     groups: tuple[int, ...] = (16, 16, 32, 64, 192)
+    latent_attention: bool = True
+    spatial_kernel: int = 5
     hyper_hidden: tuple[tuple[int, int], tuple[int, int]] = ((320, 256), (320, 480))
     hyper_out: int = 640
     hyper_rdft: bool = False
@@ -254,10 +261,11 @@ HYPMQW2022 = (
     ELICPreset("elic-chandelier", 0x32, bytes_per_pixel=2600, hyper_hidden=((192, 192), (192, 288)),
                prior_filters=_COMPRESSAI, channel_context="first_and_last",
                conventions=replace(PYTORCH, hyper_order="means_first"), parameter_hidden=((640, 512),) * 5),
-    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=128, hyper_depth=48, N=(24, 40, 80), num_units=2,
-               groups=(8, 8, 16, 32, 64), hyper_hidden=((64, 48), (48, 64)), hyper_out=128,
-               channel_hidden=(40, 32), channel_kernel=3, context_order="channel_first",
-               conventions=_ELIC_TENSORFLOW, parameter_hidden=((48, 32), (48, 32), (64, 48), (96, 80), (160, 144))),
+    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=288, hyper_depth=48, N=(24, 48, 96), num_units=2,
+               groups=(16, 32, 56, 80, 104), latent_attention=False, spatial_kernel=3,
+               hyper_hidden=((48, 48), (48, 64)), hyper_out=128, channel_hidden=(32, 32), channel_kernel=3,
+               context_order="channel_first", conventions=_ELIC_TENSORFLOW,
+               parameter_hidden=((48, 40), (64, 64), (104, 104), (144, 160), (176, 200))),
     ELICPreset("tiny", 0x34, bytes_per_pixel=300, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1,
                groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8),
                channel_kernel=3, context_order="channel_first", conventions=_ELIC_TENSORFLOW,
@@ -268,6 +276,17 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType({
     script: MappingProxyType({p.name: p for p in presets})
     for script, presets in (("lsk2023", LSK2023), ("zyc2022", ZYC2022), ("hypmqw2022", HYPMQW2022))
 })
+
+
+VARIABLE = "-variable"     # ends the name of a preset with many rates
+QUALITIES = (1.0, 100.0)   # the ends of the ladder below
+DEFAULT_QUALITY = 50.0
+_LADDER = tuple(0.001 * 100 ** (i / 7) for i in range(8))   # on Kodak about 0.1 to 1.2 bits per pixel
+
+
+def variable(preset: Preset) -> Preset:
+    """The same architecture with gains for every rate (`lic.gains`)."""
+    return replace(preset, name=preset.name + VARIABLE, lambdas=_LADDER)
 
 
 def default_preset(script: str) -> Preset:

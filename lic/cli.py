@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import math
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import Callable, NoReturn
 
 from absl.flags import argparse_flags
 
@@ -84,10 +85,44 @@ def _crop(text: str) -> tuple[int, ...]:
 _crop.__name__ = "X,Y,W,H"   # argparse names it where a word is no number
 
 
+def _positive(text: str) -> float:
+    return _within(0, math.inf)(text)
+
+
+def _within(least: float, most: float) -> Callable[[str], float]:
+    """A number of that range, above 0 and finite."""
+    def number(text: str) -> float:
+        value = float(text)
+        if not (least <= value <= most and 0 < value < math.inf):
+            bounds = "positive" if most == math.inf else f"within {least:g}..{most:g}"
+            raise argparse.ArgumentTypeError(f"'{text}' is not {bounds}")
+        return value
+
+    number.__name__ = "number"   # argparse names it where a word is none
+    return number
+
+
+def _qualities(text: str) -> tuple[float, ...]:
+    """ "10,30,50" as numbers of 1..100."""
+    numbers = tuple(float(word) for word in text.split(","))
+    if not all(1 <= number <= 100 for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' holds a quality outside 1..100")
+    return numbers
+
+
+_qualities.__name__ = "Q,Q,..."
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """ "jpeg,webp" as names; none for an empty text."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def _add_preset(parser, script: str) -> None:
     names = ", ".join(config.PRESETS[script])
     parser.add_argument("--preset", metavar="NAME",
-                        help=f"architecture: {names} (default: {config.default_preset(script).name})")
+                        help=f"architecture: {names} (default: {config.default_preset(script).name}); each also with "
+                             f"{config.VARIABLE} at its end, one model for all rates")
 
 
 def _add_model_path(parser) -> None:
@@ -107,7 +142,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     _add_fields(p, config.Training, _TRAINING_NAMES, suppress=False)
 
     p = _command(commands, script, "compress", "compress pictures to .tfci files",
-                 "compress picture.png picture.tfci -V")
+                 "compress picture.png picture.tfci --quality 30 -V")
     p.add_argument("inputs", nargs="+", metavar="PICTURE",
                    help="pictures (also globs in quotes); one picture may be followed by the name of its file, which "
                         "ends in .tfci (default: the picture's name with .tfci added)")
@@ -115,6 +150,12 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.add_argument("--tile", type=int, metavar="PIXELS",
                    help="cut larger pictures into tiles of at most this side, a multiple of 128; 0 for none (default: "
                         "what fits into 2.5 GiB, or into a quarter of the machine's memory)")
+    wish = p.add_mutually_exclusive_group()
+    wish.add_argument("--quality", type=_within(1, 100), metavar="Q",
+                      help="1..100, kept in halves, of a model with many rates (default: 50)")
+    wish.add_argument("--bpp", type=_positive, metavar="BITS",
+                      help="the quality whose file has about so many bits a pixel, found by at most 7 estimates")
+    wish.add_argument("--psnr", type=_positive, metavar="DB", help="the same for the PSNR of what is decoded, in dB")
     p.add_argument("--verify", action="store_true", help="decode each file again before it is written")
     _add_model_path(p)
 
@@ -128,6 +169,19 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="decode only this part of the picture, in pixels from its left and top")
     p.add_argument("--original", metavar="PICTURE", help="measure the distance to it; prints figures as -V does")
     _add_model_path(p)
+
+    p = _command(commands, script, "evaluate", "measure models beside classical codecs and write a report",
+                 "evaluate 'kodak/*.png' --against jpeg,webp,avif --out report")
+    p.add_argument("inputs", nargs="+", metavar="PICTURE", help="pictures (also globs in quotes)")
+    p.add_argument("--quality", type=_qualities, metavar="Q,Q,...",
+                   help="qualities 1..100 of models of variable rate (default: 10,30,50,70,90)")
+    p.add_argument("--model_path", nargs="+", metavar="MODEL",
+                   help="folders of models, or names of scripts for their bundled ones (default: the bundled one); "
+                        "models of one rate and one preset make a curve together")
+    p.add_argument("--against", type=_names, default=("jpeg", "webp", "avif"), metavar="CODEC,CODEC,...",
+                   help="of jpeg, webp, avif, jpeg2000, jxl; '' for none (default: jpeg,webp,avif)")
+    p.add_argument("--out", default="report", metavar="DIR",
+                   help="folder of the report, which may hold an older one (default: report)")
 
     p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
                  "export exported/1 --model_path build/nano/model")

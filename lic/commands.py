@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import glob
 import json
 import os
@@ -53,6 +54,7 @@ def compress(script: str, a: argparse.Namespace) -> int:
     with watch("start"):
         from lic import images
         coder = _codec(folder, a.runtime)
+    _check_wish(coder, a)
 
     def one(source: str, target: str) -> None:
         watch = Stopwatch()
@@ -60,8 +62,10 @@ def compress(script: str, a: argparse.Namespace) -> int:
             picture = images.read(source)
         for note in picture.notes:
             print(f"{files.shown(source)}: {note}", file=sys.stderr)
+        with watch("choose the quality"):
+            quality = _quality(coder, source, picture.pixels, a)
         with watch("compress"):
-            data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"))
+            data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"), quality)
         with watch("write"):
             files.write_atomically(target, data)
         if a.verbose:
@@ -73,6 +77,24 @@ def compress(script: str, a: argparse.Namespace) -> int:
     if a.verbose:
         print(f"{watch} (TensorFlow and the model)")
     return code
+
+
+def _check_wish(coder, a: argparse.Namespace) -> None:
+    if not coder.variable and (a.quality or a.bpp or a.psnr):
+        raise UsageError("the model has one rate: --quality, --bpp and --psnr go with models of many rates")
+
+
+def _quality(coder, source: str, pixels, a: argparse.Namespace) -> float | None:
+    """The quality asked for, or the one that comes nearest to the rate or PSNR asked for."""
+    if not (a.bpp or a.psnr):
+        return a.quality
+    from lic import rate_control
+    wish, target, unit = ("bpp", a.bpp, "bits per pixel") if a.bpp else ("psnr", a.psnr, "dB")
+    choice = rate_control.choose(coder, pixels, wish, target)
+    if not choice.met:
+        print(f"{files.shown(source)}: {target:g} {unit} can't be reached: the nearest is about {choice.value:.4g}, "
+              f"with quality {choice.quality:g}", file=sys.stderr)
+    return choice.quality
 
 
 def decompress(script: str, a: argparse.Namespace) -> int:
@@ -170,6 +192,26 @@ def info(script: str, a: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' '):{width}}  {files.shown(_readable(value))}")
 
 
+def evaluate(script: str, a: argparse.Namespace) -> int:
+    """`evaluate`: rate and distortion of models beside classical codecs, as a report."""
+    paths = list(dict.fromkeys(path for name in a.inputs for path in _expand(name)))
+    folders = [resources.locate(name) for name in a.model_path or [script]]
+    from lic.evaluation import classical, learned, measuring, report, samples
+    from lic.evaluation.results import results
+    report.check_target(a.out)
+    against = classical.chosen(a.against)
+    coders = [_codec(folder, a.runtime) for folder in folders]
+    settings = learned.settings(coders, a.quality) + classical.settings(against)
+    learned.warm_up(coders)
+    with _counter(len(paths) * len(settings)) as bar:
+        measured = measuring.measure(paths, settings, samples.evenly(paths), bar, functools.partial(_tell, script))
+    found = results(measured, learned.about(coders), against)
+    print(report.summary(found))
+    report.write(found, a.out)
+    print(f"report in '{files.shown(os.path.join(a.out, 'index.html'))}'")
+    return 1 if measured.failed else 0
+
+
 # Inputs and outputs --------------------------------------------------------------------------------------------------
 
 def _jobs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) -> list[tuple[str, str]]:
@@ -221,9 +263,21 @@ def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str
             _make_folder_of(target)
             work(source, target)
         except UserError as error:
-            tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
+            _tell(script, source, error)
             failed = max(failed, error.exit_code)
     return failed
+
+
+def _tell(script: str, source: str, error: UserError) -> None:
+    """One line about an input that failed, above whatever bar there is."""
+    from tqdm import tqdm
+    tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
+
+
+def _counter(total: int):
+    """A bar over the files of an evaluation."""
+    from tqdm import tqdm
+    return tqdm(total=total, unit="file", disable=not sys.stderr.isatty())
 
 
 def _bar(what: str):
@@ -278,8 +332,8 @@ def _model_of(header: bitstream.Header) -> str:
     """The folder of the bundled model that made a file."""
     folder = resources.find(header.weights_id)
     if folder is None:
-        known = config.by_code(header.model_code)
-        name = f" of {known[0]} {known[1].name}" if known else ""
+        known = registry.maker_of(header)
+        name = f" of {' '.join(known)}" if known else ""
         raise DataError(f"the file was made by model {header.weights_id.hex()}{name}, which is not bundled: "
                         "give its folder with --model_path")
     return folder
@@ -315,12 +369,13 @@ def _about_file(path: str) -> dict:
         header, records = bitstream.parse(data)
     except DataError as error:
         raise DataError(_named(path, error)) from None
-    known = config.by_code(header.model_code)
+    script, preset = registry.maker_of(header) or ("unknown", "unknown")
     bundled = resources.find(header.weights_id)
     return {
-        "file": path, "script": known[0] if known else "unknown", "preset": known[1].name if known else "unknown",
+        "file": path, "script": script, "preset": preset,
         "weights_id": header.weights_id.hex(), "bundled": bundled is not None,
-        "arithmetic": header.arithmetic.name.lower(), "width": header.width, "height": header.height,
+        "arithmetic": header.arithmetic.name.lower(), "quality": header.quality or "none",
+        "width": header.width, "height": header.height,
         "bytes": len(data), "bits_per_pixel": round(8 * len(data) / (header.width * header.height), 6),
         "tiles": len(records), "tile": " x ".join(map(str, header.tile[::-1])) if header.tile else "none",
         "string_bytes": [sum(map(len, strings)) for strings in zip(*(r.strings for r in records))]}

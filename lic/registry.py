@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import config
+from lic.bitstream import Header
 from lic.errors import DataError, UsageError
 
 
 def preset(script: str, name: str | None = None) -> config.Preset:
-    """A script's preset; its paper's default where no name is given.
+    """A script's preset; its paper's default where no name is given. NAME-variable is NAME with many rates.
 
     Raises:
       UsageError: there is no such script, or it has no such preset.
@@ -21,10 +22,17 @@ def preset(script: str, name: str | None = None) -> config.Preset:
     if name is None:
         return config.default_preset(script)
     try:
-        return config.PRESETS[script][name]
+        plain = config.PRESETS[script][name.removesuffix(config.VARIABLE)]
     except KeyError:
-        raise UsageError(f"{script} has no preset '{name}': choose from "
-                         f"{', '.join(config.PRESETS[script])}") from None
+        raise UsageError(f"{script} has no preset '{name}': choose from {', '.join(config.PRESETS[script])}, each also "
+                         f"with {config.VARIABLE} at its end") from None
+    return config.variable(plain) if name.endswith(config.VARIABLE) else plain
+
+
+def maker_of(header: Header) -> tuple[str, str] | None:
+    """The names of script and preset that a file's header stands for; None where this version does not know them."""
+    known = config.by_code(header.model_code)
+    return known and (known[0], config.variable(known[1]).name if header.quality else known[1].name)
 
 
 def describe(script: str, preset: config.Preset) -> dict:
@@ -35,7 +43,8 @@ def describe(script: str, preset: config.Preset) -> dict:
 
 def is_named(script: str, preset: config.Preset) -> bool:
     """Whether it is one of `config`, not one that a checkpoint's sizes gave."""
-    return config.PRESETS[script].get(preset.name) == preset
+    plain = config.PRESETS[script].get(preset.name.removesuffix(config.VARIABLE))
+    return plain is not None and preset in (plain, config.variable(plain))
 
 
 def described(about: Mapping[str, Any]) -> config.Preset:

@@ -27,7 +27,8 @@ FLOORS = (
     ("context",),
     ("model",),
     ("data", "metrics", "training", "codec", "export"),
-    ("cli", *(f"portability.{name}" for name in ("configurations", "crew", "worker", "probing", "figures", "report"))),
+    ("cli", *(f"portability.{name}" for name in ("configurations", "crew", "worker", "probing", "figures", "report")),
+     *(f"evaluation.{name}" for name in ("classical", "learned", "measuring", "results", "report"))),
 )
 FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in names}
 
