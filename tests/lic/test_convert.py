@@ -20,9 +20,9 @@ from tests.golden import script_of, weights_of
 SMALLEST = "conv_hyperprior_small"
 
 
-def save(path, arrays, **about) -> str:
+def save(path, arrays) -> str:
     """Writes a checkpoint as LIC_TCM's training does; returns its name."""
-    torch.save({"epoch": 49, "state_dict": {key: torch.from_numpy(a) for key, a in arrays.items()}, **about}, path)
+    torch.save({"epoch": 49, "state_dict": {key: torch.from_numpy(a) for key, a in arrays.items()}}, path)
     return str(path)
 
 
