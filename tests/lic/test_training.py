@@ -264,7 +264,7 @@ def test_weight_that_is_no_number_is_not_saved_though_the_loss_was_one(settings,
     run.model.trainable_variables[3].assign(run.model.trainable_variables[3] * math.nan)
     with pytest.raises(DataError, match="a weight is not a finite number"):
         run._stop()
-    assert run.manager.latest_checkpoint is None
+    assert run.checkpoints.latest is None
 
 
 def test_second_ctrl_c_does_not_wait(monkeypatch):
