@@ -321,13 +321,17 @@ class Training:
     """Settings of `train`; the command line's flags are made from these fields."""
 
     lmbda: float = _flag(0.01, "lambda of the loss, bits per pixel + lambda * MSE (0..255)")
-    train_glob: str = _flag("", "pictures to train on, e.g. 'pics/**/*.jpg'; without it TFDS 'clic' is used")
+    train_glob: str = _flag("", "pictures to train on: a folder, or a glob such as 'pics/**/*.jpg'; without it --tfds")
+    tfds: str = _flag("clic", "picture set of TensorFlow Datasets to train on, its split 'train', where there is no "
+                              "--train_glob")
     train_path: str = _flag("build/train", "folder of checkpoints and logs; a run that stands there goes on")
     model_path: str = _flag("", "folder that the trained model is saved to (default: TRAIN_PATH/model)")
     epochs: int = _flag(1000, "number of epochs")
     steps_per_epoch: int = _flag(1000, "steps an epoch; a checkpoint is written after each epoch")
     batchsize: int = _flag(8, "pictures a step")
     patchsize: int = _flag(256, "side of the square training patches, in pixels")
+    resize: bool = _flag(False, "make each picture smaller by a random factor before its patch is cut: sharper patches "
+                                "from large photographs")
     learning_rate: float = _flag(1e-4, "learning rate of Adam")
     lr_schedule: str = _flag("drop", "drop (a tenth over the last tenth of the steps), cosine or constant")
     warmup_steps: int = _flag(0, "steps over which the learning rate grows to its value")

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from config import Training
-from lic import codec, data, metrics, registry, training
+from lic import codec, metrics, registry, training
 from lic.errors import DataError, UsageError
 from lic.training import Average, Run, Schedule, optimizer_of, restore_model
 
@@ -348,52 +347,11 @@ def broken_png(path, pixels):
     path.write_bytes(whole)
 
 
-def taken(made_of, count) -> np.ndarray:
-    return np.stack(list(data.patches(made_of).take(count).as_numpy_iterator()))
-
-
-def test_picture_that_breaks_in_its_middle_is_replaced_and_named_once_and_others_stay(settings, tmp_path, capfd):
-    rng = np.random.default_rng(0)
-    pixels = [np.full((64, 64, 3), 40 * n, np.uint8) + rng.integers(0, 9, (64, 64, 3), np.uint8) for n in range(5)]
-    for n in range(5):
-        Image.fromarray(pixels[n]).save(tmp_path / f"{n}.png")
-    made_of = settings(train_glob=f"{tmp_path}/*.png")
-    whole = taken(made_of, 10)
-    broken_png(tmp_path / "3.png", pixels[3])
-    capfd.readouterr()
-    patches = taken(made_of, 10)
-    was_broken = (whole[:, :, 0, 0, 0] // 40) == 3
-    assert was_broken.sum() == 4
-    np.testing.assert_array_equal(patches[~was_broken], whole[~was_broken])
-    assert not (patches[:, :, 0, 0, 0] // 40 == 3).any()
-    assert capfd.readouterr().err == f"'{tmp_path / '3.png'}' can't be decoded: other pictures take its place\n"
-
-
 def test_pictures_that_all_break_are_one_line(settings, tmp_path):
     broken_png(tmp_path / "a.png", smooth(0))
     run = run_of(settings(train_glob=f"{tmp_path}/*.png"))
     with pytest.raises(DataError, match=r"^too many pictures in a row can't be decoded$"):
         run.train()
-
-
-def test_network_that_does_not_answer_is_told_of_at_once():
-    start = time.monotonic()
-    with pytest.raises(OSError, match="no answer from localhost:1: "):
-        data._ask_for("http://localhost:1/clic.zip")
-    assert time.monotonic() - start < 5
-
-
-def test_data_set_of_small_or_broken_pictures_is_one_line(settings, monkeypatch):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    monkeypatch.setattr(tfds, "data_source", lambda *_, **__: [{"image": b"no picture"}] * 3)
-    with pytest.raises(DataError, match="none of the 3 pictures of 'clic' is at least 64x64: give a smaller"):
-        data.patches(settings(train_glob=""))
-
-
-def test_fake_pictures_of_tfds_become_patches(settings):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    with tfds.testing.mock_data(num_examples=4):
-        assert taken(settings(train_glob="", patchsize=16), 3).shape == (3, 2, 16, 16, 3)
 
 
 # Misuse --------------------------------------------------------------------------------------------------------------
