@@ -30,6 +30,7 @@ from lic.coders import (
     FactorisedModel,
     GaussianModel,
 )
+from lic.distortion import Distortion, mse
 from lic.tables import Tables
 
 STRIDE = 64          # pixels of the picture for each of z
@@ -230,10 +231,10 @@ class LatentCodec(tf.keras.Model):
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def compile(self, optimizer, lmbda: float, **kwargs):
-        """Sets the optimizer and the lambda of bits per pixel + lambda * MSE (0..255)."""
+    def compile(self, optimizer, lmbda: float, distortion: Distortion = mse, **kwargs):
+        """Sets the optimizer, and the lambda and distortion of bits per pixel + lambda * distortion."""
         super().compile(optimizer=optimizer, **kwargs)
-        self.lmbda = lmbda
+        self.lmbda, self.distortion = lmbda, distortion
         self.means = [tf.keras.metrics.Mean(name=n) for n in ("loss", "bpp", "mse")]
 
     @property
@@ -245,9 +246,9 @@ class LatentCodec(tf.keras.Model):
         x = tf.cast(x, tf.float32)
         estimate = self.estimate(x, training)
         pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
-        bpp = tf.reduce_mean(estimate.bits_y + estimate.bits_z) / pixels
-        mse = tf.reduce_mean(tf.math.squared_difference(x, estimate.x_hat))
-        return bpp + self.lmbda * mse, bpp, mse
+        bpp = (estimate.bits_y + estimate.bits_z) / pixels
+        loss = bpp + self.lmbda * self.distortion(x, estimate.x_hat)
+        return tuple(map(tf.reduce_mean, (loss, bpp, mse(x, estimate.x_hat))))
 
     def _update(self, values):
         for metric, value in zip(self.means, values):

@@ -10,6 +10,7 @@ from lic import registry
 from lic.errors import DataError
 from lic.training import folder as folders
 from lic.training.averaging import Average
+from lic.training.reports import reason_of
 
 FOLDER = "checkpoints"
 
@@ -59,8 +60,7 @@ class Checkpoints:
         try:
             self._manager.save()
         except tf.errors.OpError as error:
-            reason = str(error.message).splitlines()[0].split("; ")[-1].split(" [Op:")[0][:120]
-            raise DataError(f"a checkpoint can't be written to '{self.folder}': {reason}") from None
+            raise DataError(f"a checkpoint can't be written to '{self.folder}': {reason_of(error)}") from None
 
 
 def restore_model(folder: str, **kwargs):

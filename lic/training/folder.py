@@ -42,12 +42,14 @@ class Folder:
     Args:
       script, preset: what is trained.
       settings: how, and where.
+    Attributes:
+      slowed: whether the learning rate was lowered because the one of the settings broke the weights.
     Raises:
       UsageError: something else is trained there. DataError: its run.json can't be read.
     """
 
     def __init__(self, script: str, preset: str, settings: config.Training):
-        self.script, self.preset, self.settings = script, preset, settings
+        self.script, self.preset, self.settings, self.slowed = script, preset, settings, False
         if os.path.exists(self.path("run.json")):
             self._check()
 
@@ -63,6 +65,9 @@ class Folder:
         if (other["script"], other["preset"]) != (self.script, self.preset):
             raise UsageError(f"'{self.settings.train_path}' holds a run of {other['script']} {other['preset']}: give "
                              "another --train_path")
+        then = other.get("settings")
+        same_rate = isinstance(then, dict) and then.get("learning_rate") == self.settings.learning_rate
+        self.slowed = same_rate and other.get("slowed") is True
 
     def make(self) -> None:
         """Also the model's: better now than after the training."""
@@ -72,5 +77,6 @@ class Folder:
 
     def claim(self) -> None:
         """Writes down what is trained; only once it is sure that this run can go on with what stands there."""
-        about = {"script": self.script, "preset": self.preset, "settings": dataclasses.asdict(self.settings)}
+        about = {"script": self.script, "preset": self.preset, "settings": dataclasses.asdict(self.settings),
+                 "slowed": self.slowed}
         files.write_atomically(self.path("run.json"), json.dumps(about, indent=2).encode())

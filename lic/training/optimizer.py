@@ -8,6 +8,6 @@ import config
 from lic.training.schedules import Schedule
 
 
-def optimizer_of(settings: config.Training) -> tf.keras.optimizers.legacy.Optimizer:
+def optimizer_of(settings: config.Training, schedule: Schedule | None = None) -> tf.keras.optimizers.legacy.Optimizer:
     """Adam. Keras' legacy form: one fused operation a weight, where the new form takes twenty-five."""
-    return tf.keras.optimizers.legacy.Adam(Schedule(settings), global_clipnorm=settings.clip_norm or None)
+    return tf.keras.optimizers.legacy.Adam(schedule or Schedule(settings), global_clipnorm=settings.clip_norm or None)
