@@ -47,8 +47,8 @@ class Checkpoints:
         try:
             self._checkpoint.restore(self.latest).assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError):
-            raise DataError(f"checkpoint '{self.latest}' does not fit this run (other --ema, or damaged): give another "
-                            "--train_path") from None
+            raise DataError(f"checkpoint '{self.latest}' does not fit this run (another preset, another --ema, or "
+                            "damaged): give another --train_path") from None
         return True
 
     def save(self) -> None:

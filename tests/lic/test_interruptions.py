@@ -339,12 +339,12 @@ def test_what_a_killed_checkpoint_leaves_does_no_harm(training_pictures, tmp_pat
     run = tmp_path / "run"
     train_here(training_pictures, run, 2)
     checkpoints, before = run / "checkpoints", identity_of(run)
-    assert (checkpoints / "ckpt-2.index").exists()
-    (checkpoints / "ckpt-3_temp").mkdir()
-    for name in ("ckpt-3_temp/part-00000-of-00001.data-00000-of-00001", "ckpt-3.data-00000-of-00001", "ckpt-3.index",
-                 "ckpt-3.index.tempstate123", "checkpoint.tmp0123456789abcdef"):
+    assert (checkpoints / "ckpt-3.index").exists(), "of the start and of two epochs"
+    (checkpoints / "ckpt-4_temp").mkdir()
+    for name in ("ckpt-4_temp/part-00000-of-00001.data-00000-of-00001", "ckpt-4.data-00000-of-00001", "ckpt-4.index",
+                 "ckpt-4.index.tempstate123", "checkpoint.tmp0123456789abcdef"):
         (checkpoints / name).write_bytes(b"a piece")
     train_here(training_pictures, run, 3)
     assert identity_of(run) != before
     assert training.restore_model(str(run))[0] == SCRIPT
-    assert (checkpoints / "ckpt-3.index").stat().st_size > 100
+    assert (checkpoints / "ckpt-4.index").stat().st_size > 100
