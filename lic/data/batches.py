@@ -11,7 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from lic import files
-from lic.data import patches
+from lic.data import crops
 
 _ATTEMPTS = 100   # so many pictures in a row that can't be decoded end a run
 
@@ -43,7 +43,7 @@ def source(settings, size: int, contents_of, name_of) -> Source:
     """
     def patch_of(n):
         place = contents_of(n), settings.patchsize, seed_of(settings, n, 1)
-        return patches.shrink_and_cut(*place, seed_of(settings, n, 3)) if settings.resize else patches.cut(*place)
+        return crops.shrink_and_cut(*place, seed_of(settings, n, 3)) if settings.resize else crops.cut(*place)
 
     return Source(size, lambda start_step: _batches(settings, start_step, patch_of, name_of))
 
@@ -54,7 +54,7 @@ def _batches(settings, start_step: int, patch_of, name_of) -> tf.data.Dataset:
 
     def patch(n):
         p = settings.patchsize
-        return tf.ensure_shape(patches.flip(sound.patch_of(n), seed_of(settings, n, 2)), (p, p, 3))
+        return tf.ensure_shape(crops.flip(sound.patch_of(n), seed_of(settings, n, 2)), (p, p, 3))
 
     data = tf.data.Dataset.range(start_step * settings.batchsize, 2 ** 62)
     data = data.map(patch, num_parallel_calls=settings.preprocess_threads)

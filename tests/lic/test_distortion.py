@@ -11,10 +11,10 @@ from lic.distortion import DISTORTIONS, ms_ssim_loss, mse
 
 
 def pairs(picture, height, width, spread, batch=2):
-    """Pictures and noisy ones, rounded so that they are pictures too."""
+    """Pictures, and darker and noisy ones, rounded so that they are pictures too."""
     x = picture(height, width, batch)
     noise = np.random.default_rng(1).normal(0, spread, x.shape)
-    return x, np.clip(np.round(x + noise), 0, 255).astype(np.float32)
+    return x, np.clip(np.round(0.7 * x + noise), 0, 255).astype(np.float32)
 
 
 @pytest.mark.parametrize(("height", "width", "spread"), [(256, 256, 8), (161, 200, 3), (203, 177, 30), (176, 176, 0)])
