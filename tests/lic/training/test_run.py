@@ -14,6 +14,7 @@ from PIL import Image
 
 from config import Training
 from lic import codec, images, metrics, weights
+from lic.distortion import ms_ssim_loss
 from lic.errors import DataError
 from lic.training import Interrupted, Schedule, restore_model
 from lic.training.clock import Clock
@@ -144,6 +145,22 @@ def test_loss_falls_and_the_model_codes(settings, policy):
     pixels = smooth(0)
     restored = coder.decompress(coder.compress(pixels))
     assert metrics.mse(pixels, restored) < 0.8 * np.var(pixels.astype(float))
+
+
+def test_similarity_is_learned_where_it_is_the_distortion(settings, tmp_path):
+    Image.fromarray(smooth(0, 176, 176)).save(tmp_path / "a.png")
+    run = run_of(settings(train_glob=str(tmp_path), distortion="ms-ssim", lmbda=8.0, patchsize=176, learning_rate=3e-3,
+                          lr_schedule="constant"))
+    batches = iter(run.source.batches(0))
+    batch = next(batches)
+    first = float(run.step(batch)["loss"])
+    for _ in range(15):
+        run.step(batch)
+    loss, bpp, _ = run.model.losses_of(batch, training=False)
+    assert float(loss) < 0.8 * first and first < 8.5
+    x_hat = run.model.estimate(tf.cast(batch, tf.float32)).x_hat
+    expected = bpp + 8 * tf.reduce_mean(ms_ssim_loss(tf.cast(batch, tf.float32), x_hat))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-4)
 
 
 class StepClock(Clock):
