@@ -12,7 +12,8 @@ import tensorflow as tf
 def noise_from(seed: int, step: tf.Tensor):
     """While a training step is traced in here, its noise is a function of the seed and the step.
 
-    TFC draws it from `tf.random.uniform`, whose state stands in no checkpoint, and offers no other way.
+    TFC draws it from `tf.random.uniform`, whose state stands in no checkpoint, and offers no other way. XLA makes other
+    numbers of the same seed and step.
     """
     draws, original = itertools.count(), tf.random.uniform
 
