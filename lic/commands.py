@@ -41,7 +41,7 @@ def train(script: str, a: argparse.Namespace) -> None:
     preset = registry.preset(script, a.preset)
     _prepare(a.runtime)
     from lic.training import Run
-    Run(script, preset, a.training).train()
+    Run(script, preset, a.training, a.runtime).train()
 
 
 def compress(script: str, a: argparse.Namespace) -> int:

@@ -22,13 +22,15 @@ class Gains(Layer):
     Args:
       lambdas: the ladder, rising in equal ratios; its ends are those of the qualities.
       depth: channels of y.
+    Attributes:
+      middle: the lambda whose gains begin as 1.
     """
 
     def __init__(self, lambdas: tuple[float, ...], depth: int, **kwargs):
         super().__init__(**kwargs)
-        self._lambdas = lambdas
+        self._lambdas, self.middle = lambdas, math.sqrt(lambdas[0] * lambdas[-1])
         # Noise of a step costs MSE in proportion to the square of the step.
-        start = np.log(np.array(lambdas) / math.sqrt(lambdas[0] * lambdas[-1])) / 2
+        start = np.log(np.array(lambdas) / self.middle) / 2
         start = np.tile(start[:, None], (1, depth))
         self.log_gain = self.weight("log_gain", start.shape, tf.keras.initializers.Constant(start))
         self.log_inverse = self.weight("log_inverse", start.shape, tf.keras.initializers.Constant(-start))
@@ -48,8 +50,7 @@ class Gains(Layer):
 
     def weight_of(self, quality: tf.Tensor) -> tf.Tensor:
         """What a picture's loss counts in training, (b,): about one over its rate, so that all rates count alike."""
-        middle = math.sqrt(self._lambdas[0] * self._lambdas[-1])
-        return tf.sqrt(middle / self.lambda_of(quality))
+        return tf.sqrt(self.middle / self.lambda_of(quality))
 
     def _between(self, table, quality) -> tf.Tensor:
         place = _share(quality) * (len(self._lambdas) - 1)

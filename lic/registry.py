@@ -62,6 +62,11 @@ def described(about: Mapping[str, Any]) -> config.Preset:
         raise DataError(f"model.json describes no model of {script}: {error}") from None
 
 
+def model_class(script: str) -> type:
+    """The class of a script's models."""
+    return importlib.import_module(script).Model
+
+
 def build(script: str, preset: config.Preset, **kwargs):
     """The model of a preset with fresh weights; keyword arguments as of `lic.model.LatentCodec`.
 
@@ -69,7 +74,7 @@ def build(script: str, preset: config.Preset, **kwargs):
       DataError: a preset that is not of `config` has sizes that do not go together.
     """
     try:
-        model = importlib.import_module(script).Model(preset, **kwargs)
+        model = model_class(script)(preset, **kwargs)
         model.build_weights()
         return model
     except Exception as error:  # Python, Keras and TensorFlow each have their own
