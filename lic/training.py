@@ -23,7 +23,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import config
-from lic import data, files, images, metrics, registry, weights
+from lic import data, files, images, metrics, registry, step_state, weights
 from lic.errors import DataError, UsageError, UserError
 from lic.model import STRIDE
 
@@ -100,7 +100,7 @@ def noise_from(seed: int, step: tf.Tensor):
     draws, original = itertools.count(), tf.random.uniform
 
     def uniform(shape, minval=0, maxval=None, dtype=tf.float32, **_):
-        key = tf.stack([tf.constant(seed * 7919 + next(draws), tf.int64), step])
+        key = tf.stack([tf.convert_to_tensor(seed, tf.int64) * 7919 + next(draws), step])
         return tf.random.stateless_uniform(shape, key, minval, maxval, dtype)
 
     tf.random.uniform = uniform
@@ -285,6 +285,10 @@ class Run:
 
     def _restore(self) -> bool:
         latest = self.manager.latest_checkpoint
+        further = step_state.further(self.settings.train_path, latest)
+        if further:
+            step_state.restore(further, step_state.variables(self.model, self.average, self.steps))
+            return True
         if latest is None:
             return False
         try:
@@ -427,9 +431,14 @@ def restore_model(folder: str, **kwargs):
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"no model in '{folder}': it has neither model.json nor run.json") from None
     latest = tf.train.latest_checkpoint(os.path.join(folder, "checkpoints"))
-    if latest is None:
+    further = step_state.further(folder, latest)
+    if latest is None and further is None:
         raise DataError(f"the run in '{folder}' has no checkpoint yet")
     model = registry.build(script, preset, **kwargs)
+    if further:
+        step_state.restore_model(further, model)
+        model.freeze()
+        return script, model
     try:
         averaged = any(name.startswith("average/") for name, _ in tf.train.list_variables(latest))
         averages = [tf.Variable(v) for v in model.trainable_variables] if averaged else []
