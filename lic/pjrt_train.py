@@ -10,6 +10,7 @@ checkpoint, and adds a line for each step to `log.csv`. Afterwards the folder is
 Gotchas:
 * The first step compiles the program, which takes minutes for large models; only once, where the environment variable
   JAX_COMPILATION_CACHE_DIR names a folder.
+* XLA may multiply float32 with the precision of TF32 on GPUs that have it.
 * On processors some versions of jaxlib (0.11) stand still for ever in such a program; then
   XLA_FLAGS=--xla_cpu_multi_thread_eigen=false helps.
 """
@@ -23,6 +24,7 @@ import os
 import signal
 import sys
 import time
+from typing import NoReturn
 
 import numpy as np
 
@@ -32,6 +34,7 @@ from lic.pjrt import folder as folders
 from lic.pjrt import pictures
 from lic.pjrt.schedule import learning_rate
 
+_TITLE = "Runs a training step of `train --export_step` on any device that JAX knows."
 _EXAMPLE = "example: python -m lic.pjrt_train build/step --pictures 'pics/**/*.jpg' --steps 100000 --minutes 60"
 
 
@@ -158,8 +161,17 @@ def _say(text: str) -> None:
 
 # The command line ----------------------------------------------------------------------------------------------------
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pjrt_train", description=__doc__.splitlines()[0], epilog=_EXAMPLE)
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and where help is."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"pjrt_train: {shown(message)} (see --help)")
+        sys.exit(2)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="pjrt_train", description=_TITLE, epilog=_EXAMPLE,
+                     formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("folder", metavar="DIR", help="what `train --export_step` made; holds the checkpoint and the log, too")
     add("--pictures", metavar="GLOB", required=True,
@@ -208,7 +220,7 @@ def run(a: argparse.Namespace) -> None:
     a = _with_defaults(a, about)
     if a.pack:
         count = pictures.pack(a.pictures, a.pack, a.pack_side)
-        _say(f"{count} patches of {a.pack_side}x{a.pack_side} in '{shown(a.pack)}'")
+        _say(f"patches of {a.pack_side}x{a.pack_side} in '{shown(a.pack)}': {count}")
         return
     Run(a, about).train()
 

@@ -30,6 +30,7 @@ import config
 from lic import files, registry, step_state, training
 from lic.errors import DataError, UsageError
 from lic.pjrt import folder as folders
+from lic.resources import RUN
 
 _RUNNER = "pjrt_train.pyz"
 _RUNNER_MODULES = ("__init__", "errors", "drafts", "files", "pjrt_train", "pjrt/__init__", "pjrt/folder",
@@ -104,10 +105,11 @@ class Step:
     def __call__(self, pictures, lmbda, learning_rate, seed) -> dict[str, tf.Tensor]:
         """To be traced: pictures (b, p, p, 3) uint8 and scalars -> the figures, one tensor of float32."""
         model, variables = self.model, self.model.trainable_variables
-        model.lmbda, model.optimizer.learning_rate = lmbda, learning_rate
+        model.lmbda, model.optimizer.learning_rate = lmbda, learning_rate   # tensors of this trace
         with training.noise_from(seed, self.steps), tf.GradientTape() as tape:
             losses = model.losses_of(pictures, training=True)
-        gradients = tape.gradient(losses[0], variables)
+        # A table that is looked up has a sparse gradient, in which Adam would search for doubles, one by one in a loop.
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(losses[0], variables)]
         model.optimizer.apply_gradients(zip(gradients, variables))
         self.average.update(self.steps.assign_add(1))
         return {"figures": tf.stack([*losses, tf.linalg.global_norm(gradients)])}
@@ -155,11 +157,16 @@ def export(script: str, preset: config.Preset, settings: config.Training, folder
 
 
 def _check_preset(folder: str, script: str, preset: config.Preset) -> None:
-    if os.path.exists(os.path.join(folder, folders.ABOUT)):
-        about = folders.read_about(folder)
-        if (about["script"], about["preset"]) != (script, preset.name):
-            raise UsageError(f"'{folder}' holds a step of {about['script']} {about['preset']}: give another "
-                             "--export_step")
+    path = os.path.join(folder, RUN)
+    if not os.path.exists(path):
+        return
+    try:
+        run = json.loads(files.read_bytes(path))
+        theirs = run["script"], run["preset"]
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"'{path}' can't be read as the description of a run: give another --export_step") from None
+    if theirs != (script, preset.name):
+        raise UsageError(f"'{folder}' holds a run of {theirs[0]} {theirs[1]}: give another --export_step")
 
 
 def _check_steps(folder: str, steps: int) -> None:
@@ -177,7 +184,7 @@ def _write(folder: str, step: Step, program: Program) -> None:
              "hlo_sha256": hashlib.sha256(program.hlo).hexdigest(), **program.about}
     step_state.write(os.path.join(folder, folders.STATE), step.state)
     for name, data in ((folders.HLO, lzma.compress(program.hlo, preset=3)), (_RUNNER, _runner()),
-                       ("run.json", json.dumps(run, indent=2).encode()), (folders.ABOUT, json.dumps(about).encode())):
+                       (RUN, json.dumps(run, indent=2).encode()), (folders.ABOUT, json.dumps(about).encode())):
         files.write_atomically(os.path.join(folder, name), data)
 
 
