@@ -32,7 +32,7 @@ from lic.errors import DataError, UsageError, UserError
 from lic.files import shown
 from lic.pjrt import folder as folders
 from lic.pjrt import pictures
-from lic.pjrt.schedule import learning_rate
+from lic.pjrt.schedule import SCHEDULES, learning_rate
 
 _TITLE = "Runs a training step of `train --export_step` on any device that JAX knows."
 _EXAMPLE = "example: python -m lic.pjrt_train build/step --pictures 'pics/**/*.jpg' --steps 100000 --minutes 60"
@@ -183,7 +183,7 @@ def _parser() -> _Parser:
     add("--minutes", type=float, default=math.inf, help="stop after this time, with a checkpoint (default: never)")
     add("--lambda", type=float, dest="lmbda", metavar="LAMBDA", help="lambda of the loss (default: as exported)")
     add("--learning_rate", type=float, help="learning rate of Adam (default: as exported)")
-    add("--lr_schedule", help="as of `train` (default: as exported)")
+    add("--lr_schedule", metavar="NAME", help=f"{', '.join(SCHEDULES)}, as of `train` (default: as exported)")
     add("--warmup_steps", type=int, help="steps over which the learning rate grows to its value (default: as exported)")
     add("--seed", type=int, help="seed of patches and noise (default: as exported)")
     add("--bfloat16", action="store_true", help="multiply in bfloat16; weights and all else stay in float32")
@@ -206,12 +206,21 @@ def _with_defaults(a: argparse.Namespace, about: dict) -> argparse.Namespace:
     for name in ("steps", "lmbda", "learning_rate", "lr_schedule", "warmup_steps", "seed", "pack_side"):
         if getattr(a, name) is None:
             setattr(a, name, defaults[name])
+    _check(a)
+    return a
+
+
+def _check(a: argparse.Namespace) -> None:
     for name in ("steps", "minutes", "lmbda", "learning_rate", "threads", "log_every", "save_every", "pack_side"):
-        if not getattr(a, name) > 0:
+        value = getattr(a, name)
+        if not value > 0 or (value == math.inf and name != "minutes"):
             raise UsageError(f"--{'lambda' if name == 'lmbda' else name} must be a positive number")
+    if a.warmup_steps < 0:
+        raise UsageError("--warmup_steps must be 0 or a positive number")
     if not 0 <= a.seed < 2 ** 32:
         raise UsageError("--seed must be a number from 0 to 4294967295")
-    return a
+    if a.lr_schedule not in SCHEDULES:
+        raise UsageError(f"--lr_schedule '{a.lr_schedule}' is not one of {', '.join(SCHEDULES)}")
 
 
 def run(a: argparse.Namespace) -> None:

@@ -88,7 +88,7 @@ def test_pictures_that_all_break_are_one_line(tmp_path):
         def pixels(self, number):
             return None
 
-    with pytest.raises(DataError, match="^too many pictures in a row can't be decoded$"):
+    with pytest.raises(DataError, match="too many pictures in a row can't be decoded"):
         taken(Broken(), 0, 1)
 
 
@@ -98,9 +98,9 @@ def test_small_and_unreadable_pictures_are_left_out_and_counted(folder, capsys):
     os.mkfifo(folder / "8.png")
     assert of(folder).count == 6
     assert capsys.readouterr().err == "3 of 9 pictures left out: unreadable, or smaller than 32x32\n"
-    with pytest.raises(DataError, match="none of the 9 pictures of '.*' can be read and is at least 64x64"):
+    with pytest.raises(DataError, match=r"none of the 9 pictures of '.*' can be read and is at least 64x64"):
         of(folder, 64)
-    with pytest.raises(UsageError, match="--pictures '.*' matches no picture"):
+    with pytest.raises(UsageError, match=r"--pictures '.*' matches no picture"):
         pictures.open_source(f"{folder}/*.txt", 32)
 
 

@@ -10,7 +10,7 @@ from lic import step_export, training
 
 pytest.importorskip("jax")
 
-from lic.pjrt.program import Program  # noqa: E402
+from lic.pjrt.program import Program
 
 
 def state() -> dict[str, tf.Variable]:
@@ -91,7 +91,8 @@ def test_bfloat16_rounds_what_is_multiplied_and_nothing_else(lowered):
     program = Program(lowered.hlo, lowered.about, bfloat16=True)
     values = {name: v.numpy() for name, v in state().items()}
     lines = program._run.lower(values, [X, np.float32(0), np.float32(0), np.int64(0)]).as_text().splitlines()
-    convolutions, products = ([line for line in lines if name in line] for name in ("stablehlo.convolution", "stablehlo.dot"))
+    convolutions = [line for line in lines if "stablehlo.convolution" in line]
+    products = [line for line in lines if "stablehlo.dot" in line]
     assert sum("xbf16>" in line.split("->")[-1] for line in convolutions) == 1
     assert products and all("xbf16>" in line.split("->")[0] for line in products)
     assert all(line.split("->")[-1].strip().endswith("xf32>") for line in products)

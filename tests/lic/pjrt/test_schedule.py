@@ -6,12 +6,11 @@ import pytest
 import tensorflow as tf
 
 import config
-from lic.errors import DataError
-from lic.pjrt.schedule import learning_rate
+from lic.pjrt.schedule import SCHEDULES, learning_rate
 from lic.training import Schedule
 
 
-@pytest.mark.parametrize("schedule", ["drop", "cosine", "constant"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("warmup", [0, 10])
 def test_rate_is_that_of_train_at_every_step(schedule, warmup):
     settings = config.Training(lr_schedule=schedule, warmup_steps=warmup, epochs=4, steps_per_epoch=25,
@@ -20,8 +19,3 @@ def test_rate_is_that_of_train_at_every_step(schedule, warmup):
     for step in range(0, 120, 3):
         rate = learning_rate(step, 100, rate=3e-3, schedule=schedule, warmup=warmup)
         assert rate == pytest.approx(float(of_train(tf.constant(step, tf.int64))), rel=1e-5), step
-
-
-def test_schedule_that_is_not_known_is_told_of():
-    with pytest.raises(DataError, match="no learning-rate schedule 'stairs' here: export the step again"):
-        learning_rate(0, 10, rate=1.0, schedule="stairs", warmup=0)
