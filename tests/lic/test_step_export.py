@@ -21,7 +21,14 @@ from lic.training import Run
 
 SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
 SCRIPT = "hypmqw2022"                                      # the one whose tiny model is traced fastest
-FAST = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # to compile, a quarter of the time
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compiling():
+    """A quarter of the time, in TensorFlow and in the processes that run JAX."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def twins(request, process, pictures, tmp_path_factory):
     pytest.importorskip("jax")
     folder = tmp_path_factory.mktemp(request.param)
     step = exported(request.param, settings(folder), folder / "step")
-    done = process(folder / "step" / "pjrt_train.pyz", folder / "step", "--pictures", pictures, **FAST)
+    done = process(folder / "step" / "pjrt_train.pyz", folder / "step", "--pictures", pictures)
     assert done.code == 0, done.err
     compiled = tf.function(step, jit_compile=True, autograph=False)
     batches = patches.batches(patches.open_source(pictures, 64), 2, 64, 3, 0, threads=1)
@@ -138,7 +145,7 @@ def test_each_goes_on_where_the_other_stopped(process, script, pictures, tmp_pat
     exported(SCRIPT, made_of, folder)
     assert_same(state_of(folder), all_of(run))
     jax = (folder / "pjrt_train.pyz", folder, "--pictures", pictures, "--lr_schedule", "constant")
-    assert process(*jax, "--steps", 9, **FAST).lines[-1].startswith("step 9 of 9: saved")     # 4 in JAX
+    assert process(*jax, "--steps", 9).lines[-1].startswith("step 9 of 9: saved")     # 4 in JAX
     assert [row["step"] for row in rows_of(folder)] == [6, 7, 8, 9]
 
     pixels = str(tmp_path / "0.png")
