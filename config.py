@@ -84,6 +84,8 @@ class Preset:
       hyper_depth: channels of z.
       prior_filters: widths of the factorised prior of z ((3, 3) in TFC, (3, 3, 3, 3) in CompressAI).
       conventions: which public implementation it follows.
+      lambdas: of one model for many rates, the ladder that its gains are learned for; empty for one rate
+        (`variable` gives any preset one).
       bytes_per_pixel: working memory of the transforms, as `python -m tools.memory` measures it; from it follows the
         side of the tiles that large pictures are cut into.
     """
@@ -94,6 +96,7 @@ class Preset:
     hyper_depth: int = 192
     prior_filters: tuple[int, ...] = (3, 3)
     conventions: Conventions = PYTORCH
+    lambdas: tuple[float, ...] = ()
     # 5200 is that of the largest: safe for what was not measured. It tells no two architectures apart.
     bytes_per_pixel: int = field(default=5200, compare=False)
 
@@ -221,8 +224,8 @@ LSK2023 = (
     _tcm("large", 0x10, 128, 5200),
     _tcm("medium", 0x11, 96, 3700),
     _tcm("small", 0x12, 64, 3200),
-    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=96, hyper_depth=48, N=(8, 20, 32),
-              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=3, max_support_slices=3,
+    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=160, hyper_depth=48, N=(8, 20, 32),
+              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=4, max_support_slices=4,
               slice_hidden=(48, 32), attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
     TCMPreset("tiny", 0x14, bytes_per_pixel=700, latent_depth=16, hyper_depth=8, N=(4, 4, 8),
               head_dims=(4, 4, 4), hyper_N=4, hyper_head_dim=4, num_slices=2, max_support_slices=2,
@@ -235,9 +238,9 @@ ZYC2022 = (
     _tbtc("swint-hyperprior", 0x22, "swin", "hyperprior", 2700),
     _tbtc("conv-charm", 0x23, "conv", "charm", 3700),
     _tbtc("conv-hyperprior", 0x24, "conv", "hyperprior", 3500),
-    ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=120, hyper_depth=48, dims=(24, 48, 72, 120),
-              depths=(1, 2, 2, 2), hyper_depths=(2, 1), head_dim=24, num_slices=5, max_support_slices=5,
-              slice_hidden=((48, 32),) * 5, conventions=TENSORFLOW),
+    ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=192, hyper_depth=48, dims=(24, 48, 72, 192),
+              depths=(1, 2, 2, 2), hyper_depths=(2, 1), head_dim=24, num_slices=6, max_support_slices=6,
+              slice_hidden=((64, 48),) * 6, conventions=TENSORFLOW),
     ZYCPreset("tiny", 0x26, bytes_per_pixel=600, latent_depth=16, hyper_depth=8, dims=(8, 8, 12, 16),
               depths=(1, 2, 1, 1), hyper_depths=(2, 1), head_dim=4, num_slices=2, max_support_slices=2,
               slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW),
@@ -253,10 +256,10 @@ HYPMQW2022 = (
     ELICPreset("elic-chandelier", 0x32, bytes_per_pixel=2600, hyper_hidden=((192, 192), (192, 288)),
                prior_filters=_COMPRESSAI, channel_context="first_and_last",
                conventions=replace(PYTORCH, hyper_order="means_first"), parameter_hidden=((640, 512),) * 5),
-    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=128, hyper_depth=48, N=(24, 40, 80), num_units=2,
-               groups=(8, 8, 16, 32, 64), hyper_hidden=((64, 48), (48, 64)), hyper_out=128,
+    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=176, hyper_depth=48, N=(24, 40, 80), num_units=2,
+               groups=(16, 16, 24, 40, 80), hyper_hidden=((64, 48), (48, 64)), hyper_out=128,
                channel_hidden=(40, 32), channel_kernel=3, context_order="channel_first",
-               conventions=_ELIC_TENSORFLOW, parameter_hidden=((48, 32), (48, 32), (64, 48), (96, 80), (160, 144))),
+               conventions=_ELIC_TENSORFLOW, parameter_hidden=((48, 40), (48, 40), (64, 56), (96, 88), (176, 160))),
     ELICPreset("tiny", 0x34, bytes_per_pixel=300, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1,
                groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8),
                channel_kernel=3, context_order="channel_first", conventions=_ELIC_TENSORFLOW,
@@ -267,6 +270,17 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType({
     script: MappingProxyType({p.name: p for p in presets})
     for script, presets in (("lsk2023", LSK2023), ("zyc2022", ZYC2022), ("hypmqw2022", HYPMQW2022))
 })
+
+
+VARIABLE = "-variable"     # ends the name of a preset with many rates
+QUALITIES = (1.0, 100.0)   # the ends of the ladder below
+DEFAULT_QUALITY = 50.0
+_LADDER = tuple(0.001 * 100 ** (i / 7) for i in range(8))   # on Kodak about 0.1 to 1.2 bits per pixel
+
+
+def variable(preset: Preset) -> Preset:
+    """The same architecture with gains for every rate (`lic.gains`)."""
+    return replace(preset, name=preset.name + VARIABLE, lambdas=_LADDER)
 
 
 def default_preset(script: str) -> Preset:

@@ -26,6 +26,7 @@ TILE_UNIT = 64  # pixels; a tile's sides are multiples of it
 MAX_TILE = -(-MAX_SIDE // TILE_UNIT)  # units
 PHASES = 4  # places of the grid that locations are rounded to, a quarter of a step apart
 MAX_QUALITY = 100
+QUALITY_STEPS = 2  # of a quality: the file holds halves
 VARINT_BYTES = 4
 MAX_LENGTH = (1 << 7 * VARINT_BYTES) - 1  # bytes of one string or chunk
 MAX_ESCAPES = 1 << 22  # of a tile; trained models have hardly any, and each takes 80 bytes of memory to read
@@ -45,7 +46,7 @@ TRUNCATED = "the file is truncated: it ends before its contents do"
 TRAILING = "the file has bytes after its end"
 MALFORMED = "the file is damaged: a number in its header is not in its only legal form"
 BAD_SIDE = f"the file is damaged: the sides of its picture are not within 1..{MAX_SIDE} pixels"
-BAD_QUALITY = f"the file is damaged: its quality is not within 0..{MAX_QUALITY}"
+BAD_QUALITY = f"the file is damaged: its quality is not within 1..{MAX_QUALITY}"
 BAD_TILE = "the file is damaged: the sides of its tiles are none that cut its picture"
 ESCAPES = "the symbols are not those that were encoded: the file has values left over, or too few"
 NO_STRINGS = "the file is damaged: it holds no strings"
@@ -109,7 +110,7 @@ class Header:
     Attributes:
       arithmetic: of the entropy path.
       model_code: family * 16 + preset, 0..255; `config` knows the names.
-      quality: 0 for a model with one fixed rate, else 1..100.
+      quality: 0 for a model with one fixed rate, else 1..100 in halves.
       weights_id: 4 bytes, the beginning of a SHA-256 over weights and range-coding tables.
       width, height: of the picture in pixels, 1..65535.
       tile: (height, width) of its tiles in pixels, multiples of 64; None where it is not cut.
@@ -119,7 +120,7 @@ class Header:
 
     arithmetic: Arithmetic
     model_code: int
-    quality: int
+    quality: float
     weights_id: bytes
     width: int
     height: int
@@ -133,10 +134,24 @@ class Header:
         return prefix(self.arithmetic, self.model_code, self.quality, self.weights_id)
 
 
-def prefix(arithmetic: Arithmetic, model_code: int, quality: int, weights_id: bytes) -> bytes:
-    """The first 12 bytes of a file without tiles and chunks, a constant of the model; arguments as in `Header`."""
-    assert 0 <= model_code <= 255 and 0 <= quality <= MAX_QUALITY and len(weights_id) == 4
-    return MAGIC + bytes([VERSION, Arithmetic(arithmetic), model_code, quality]) + bytes(weights_id)
+def prefix(arithmetic: Arithmetic, model_code: int, quality: float, weights_id: bytes) -> bytes:
+    """The first 12 bytes of a file without tiles and chunks; arguments as in `Header`.
+
+    But for the quality they are a constant of the model.
+    """
+    assert 0 <= model_code <= 255 and len(weights_id) == 4
+    return MAGIC + bytes([VERSION, Arithmetic(arithmetic), model_code, quality_byte(quality)]) + bytes(weights_id)
+
+
+def quality_byte(quality: float) -> int:
+    """What stands in a file for a quality: 0 for none, else 1..199 for 1..100 in halves, the nearest."""
+    assert quality == 0 or 1 <= quality <= MAX_QUALITY
+    return round(QUALITY_STEPS * quality) - 1 if quality else 0
+
+
+def quality_of(byte: int) -> float:
+    """The inverse of `quality_byte`."""
+    return (byte + 1) / QUALITY_STEPS if byte else 0
 
 
 def num_tiles(width: int, height: int, tile: tuple[int, int] | None) -> int:
@@ -145,7 +160,7 @@ def num_tiles(width: int, height: int, tile: tuple[int, int] | None) -> int:
 
 
 def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, before: int, crc: int,
-         phase: int = 0) -> int:
+         phase: int = 0, quality: float = 0) -> int:
     """The CRC-32 that shows that a tile was decoded right, and stands where it was put.
 
     Args:
@@ -154,8 +169,10 @@ def seal(width: int, height: int, tile: tuple[int, int] | None, number: int, bef
       before: the seal of the tile before it, 0 for the first.
       crc: CRC-32 of the tile's symbols.
       phase: of its grid.
+      quality: of the picture, as in `Header`.
     """
-    return zlib.crc32(struct.pack("<8I", width, height, *(tile or (0, 0)), number, before, crc, phase))
+    return zlib.crc32(struct.pack("<8I", width, height, *(tile or (0, 0)), number, before, crc,
+                                  phase + 256 * quality_byte(quality)))
 
 
 def build(start: bytes, width: int, height: int, records: Sequence[Record], tile: tuple[int, int] | None = None,
@@ -228,9 +245,9 @@ def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:
     _demand(reader.left == 0, TRAILING)
     _demand(zlib.crc32(data[:reader.end]) == int.from_bytes(data[reader.end:], "little"), DAMAGED)
     # Only a faulty writer gets here with one of these wrong.
-    _demand(data[7] <= MAX_QUALITY, BAD_QUALITY)
+    _demand(data[7] <= quality_byte(MAX_QUALITY), BAD_QUALITY)
     _demand(num_strings > 0, NO_STRINGS)
-    header = Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], data[7], data[8:12], width, height, tile,
+    header = Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], quality_of(data[7]), data[8:12], width, height, tile,
                     num_strings, tuple(_chunks(section)))
     return header, tuple(unpack_record(record, num_strings) for record in packed)
 

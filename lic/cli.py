@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import math
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import Callable, NoReturn
 
 from absl.flags import argparse_flags
 
@@ -79,10 +80,28 @@ def _crop(text: str) -> tuple[int, ...]:
 _crop.__name__ = "X,Y,W,H"   # argparse names it where a word is no number
 
 
+def _positive(text: str) -> float:
+    return _within(0, math.inf)(text)
+
+
+def _within(least: float, most: float) -> Callable[[str], float]:
+    """A number of that range, above 0 and finite."""
+    def number(text: str) -> float:
+        value = float(text)
+        if not (least <= value <= most and 0 < value < math.inf):
+            bounds = "positive" if most == math.inf else f"within {least:g}..{most:g}"
+            raise argparse.ArgumentTypeError(f"'{text}' is not {bounds}")
+        return value
+
+    number.__name__ = "number"   # argparse names it where a word is none
+    return number
+
+
 def _add_preset(parser, script: str) -> None:
     names = ", ".join(config.PRESETS[script])
     parser.add_argument("--preset", metavar="NAME",
-                        help=f"architecture: {names} (default: {config.default_preset(script).name})")
+                        help=f"architecture: {names} (default: {config.default_preset(script).name}); each also with "
+                             f"{config.VARIABLE} at its end, one model for all rates")
 
 
 def _add_model_path(parser) -> None:
@@ -105,7 +124,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                         "on any device that JAX knows, from where the run in TRAIN_PATH stands, if there is one")
 
     p = _command(commands, script, "compress", "compress pictures to .tfci files",
-                 "compress picture.png picture.tfci -V")
+                 "compress picture.png picture.tfci --quality 30 -V")
     p.add_argument("inputs", nargs="+", metavar="PICTURE",
                    help="pictures (also globs in quotes); one picture may be followed by the name of its file, which "
                         "ends in .tfci (default: the picture's name with .tfci added)")
@@ -113,6 +132,12 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.add_argument("--tile", type=int, metavar="PIXELS",
                    help="cut larger pictures into tiles of at most this side, a multiple of 128; 0 for none (default: "
                         "what fits into 2.5 GiB, or into a quarter of the machine's memory)")
+    wish = p.add_mutually_exclusive_group()
+    wish.add_argument("--quality", type=_within(1, 100), metavar="Q",
+                      help="1..100, kept in halves, of a model with many rates (default: 50)")
+    wish.add_argument("--bpp", type=_positive, metavar="BITS",
+                      help="the quality whose file has about so many bits a pixel, found by at most 7 estimates")
+    wish.add_argument("--psnr", type=_positive, metavar="DB", help="the same for the PSNR of what is decoded, in dB")
     p.add_argument("--verify", action="store_true", help="decode each file again before it is written")
     _add_model_path(p)
 

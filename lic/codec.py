@@ -6,6 +6,7 @@ same bytes by any door.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import bitstream, images, memory, registry, resources, training, weights
+from lic import bitstream, images, memory, metrics, registry, resources, training, weights
 from lic.bitstream import Header, Record
 from lic.coders import ARITHMETICS
 from lic.errors import DataError, UsageError
@@ -49,6 +50,36 @@ class Codec:
         """Eight hex digits that stand in each of its files."""
         return self.about["weights_id"]
 
+    @property
+    def variable(self) -> bool:
+        """Whether it takes a quality: one model for many rates."""
+        return bool(self._preset.lambdas)
+
+    def settled_quality(self, quality: float | None) -> float:
+        """The quality that a file will have: the nearest half, a default where none is given, 0 for models of one rate.
+
+        Raises:
+          UsageError: it is not within 1..100, or the model has one rate.
+        """
+        if not self.variable:
+            if quality is not None:
+                raise UsageError("this model has one rate and takes no quality: give one of many rates")
+            return 0
+        quality = config.DEFAULT_QUALITY if quality is None else quality
+        if not config.QUALITIES[0] <= quality <= config.QUALITIES[1]:
+            raise UsageError(f"the quality {quality:g} is not within {config.QUALITIES[0]:g}..{config.QUALITIES[1]:g}")
+        return bitstream.quality_of(bitstream.quality_byte(quality))
+
+    def probe(self, pixels: np.ndarray, quality: float, progress: Progress = iter) -> tuple[float, float]:
+        """uint8 (h, w, 3) -> (bits per pixel, PSNR in dB) that a file of this quality has, about; nothing is coded."""
+        height, width = pixels.shape[:2]
+        bits, error = 0.0, 0.0
+        for box in progress(Tiling(height, width, self._tile_of(height, width, None))):
+            self._demand(box.height * box.width)
+            of_tile = self._run(self.graph.probe, pixels[box.slices], np.float32(self.settled_quality(quality)))
+            bits, error = bits + float(of_tile[0]), error + float(of_tile[1])
+        return bits / (height * width), metrics.psnr_of_mse(error / pixels.size)
+
     # Pictures to files ---------------------------------------------------------------------------------------------
 
     def compress(self, picture, **options) -> bytes:
@@ -64,7 +95,7 @@ class Codec:
         return self.compress_pixels(read(picture).pixels, **options)
 
     def compress_pixels(self, pixels: np.ndarray, tile: int | None = None, verify: bool = False,
-                        progress: Progress = iter) -> bytes:
+                        progress: Progress = iter, quality: float | None = None) -> bytes:
         """uint8 (h, w, 3) -> the bytes of a file.
 
         Args:
@@ -72,26 +103,30 @@ class Codec:
             into memory.
           verify: decode the file's symbols again and compare them with those that were encoded.
           progress: wraps the tiles, as `tqdm` does.
+          quality: 1..100, kept in halves, of a model with many rates.
         Raises:
           DataError: the picture is too large for the format or the memory, or does not decode again.
+          UsageError: there is no such quality, or the model has one rate.
         """
+        quality = self.settled_quality(quality)
         self._check_sides(pixels)
         height, width = pixels.shape[:2]
         tiling = Tiling(height, width, self._tile_of(height, width, tile))
         windows = ((tiling.window(box), box) for box in progress(tiling))
-        coded = [self._encode(pixels[window.slices][None], box.within(window))[0] for window, box in windows]
-        data = self._file(height, width, coded, tiling.tile if len(tiling) > 1 else None)
+        coded = [self._encode(pixels[window.slices][None], box.within(window), quality)[0] for window, box in windows]
+        data = self._file(height, width, coded, tiling.tile if len(tiling) > 1 else None, quality)
         if verify:
             self.verify(data)
         return data
 
-    def compress_batch(self, pictures: Sequence[np.ndarray]) -> list[bytes]:
+    def compress_batch(self, pictures: Sequence[np.ndarray], quality: float | None = None) -> list[bytes]:
         """Pictures of one size, uint8 (h, w, 3), coded side by side in one piece each -> the bytes of their files."""
+        quality = self.settled_quality(quality)
         for pixels in pictures:
             self._check_sides(pixels)
         height, width = pictures[0].shape[:2]
-        return [self._file(height, width, [coded], None)
-                for coded in self._encode(np.stack(pictures), Box(0, 0, height, width))]
+        return [self._file(height, width, [coded], None, quality)
+                for coded in self._encode(np.stack(pictures), Box(0, 0, height, width), quality)]
 
     def _check_sides(self, pixels: np.ndarray) -> None:
         if max(pixels.shape[:2]) > bitstream.MAX_SIDE:
@@ -103,13 +138,14 @@ class Codec:
         check_side(side)
         return tile_of(height, width, side) if 0 < side < max(height, width) else None
 
-    def _encode(self, windows: np.ndarray, box: Box) -> list[_Tile]:
+    def _encode(self, windows: np.ndarray, box: Box, quality: float) -> list[_Tile]:
         """Windows (b, h, w, 3) -> what `box` holds of each, coded on a grid that no value is in doubt on."""
         self._demand(windows[..., 0].size)
         margin = ARITHMETICS[self.about["arithmetic"]].margin
-        phase = np.zeros(len(windows), np.int32)
+        phase, qualities = np.zeros(len(windows), np.int32), np.full(len(windows), quality, np.float32)
         for _ in range(bitstream.PHASES):
-            coded = Coded(*(t.numpy() for t in self._run(self.graph.encode, windows, np.array(box, np.int32), phase)))
+            coded = Coded(*(t.numpy() for t in self._run(
+                self.graph.encode, windows, np.array(box, np.int32), phase, qualities)))
             doubtful = (coded.slack < margin) & (phase < bitstream.PHASES - 1)
             if not doubtful.any():
                 break
@@ -118,13 +154,15 @@ class Codec:
                       tuple(map(int, coded.escapes[i, :coded.num_escapes[i]])), int(coded.crc[i]))
                 for i in range(len(windows))]
 
-    def _file(self, height: int, width: int, tiles: Sequence[_Tile], tile: tuple[int, int] | None) -> bytes:
+    def _file(self, height: int, width: int, tiles: Sequence[_Tile], tile: tuple[int, int] | None, quality: float
+              ) -> bytes:
         records: list[Record] = []
         for number, (phase, checks, strings, escapes, crc) in enumerate(tiles):
             before = records[-1].seal if records else 0
-            seal = bitstream.seal(width, height, tile, number, before, crc, phase)
+            seal = bitstream.seal(width, height, tile, number, before, crc, phase, quality)
             records.append(Record(phase, checks, strings, seal, escapes))
-        return bitstream.build(self._start, width, height, records, tile)
+        start = self._start[:7] + bytes([bitstream.quality_byte(quality)]) + self._start[8:]
+        return bitstream.build(start, width, height, records, tile)
 
     # Files to pictures ---------------------------------------------------------------------------------------------
 
@@ -150,7 +188,7 @@ class Codec:
             piece = tiling[number].meet(region)
             assert piece is not None
             window = tiling.window(piece)
-            pieces.append((piece, self._show(latents.of(window)[None], piece.within(window))[0]))
+            pieces.append((piece, self._show(latents.of(window)[None], piece.within(window), [header.quality])[0]))
         return _assembled(region, pieces)
 
     def decompress_batch(self, files: Sequence[bytes]) -> list[np.ndarray]:
@@ -166,7 +204,7 @@ class Codec:
         y_hat, crcs = self._decode([record for _, (record,) in parsed], box)
         for (header, records), crc in zip(parsed, crcs):
             _check_seal(header, records, 0, crc)
-        return list(self._show(y_hat, box))
+        return list(self._show(y_hat, box, [header.quality for header, _ in parsed]))
 
     def verify(self, data: bytes) -> None:
         """Decodes the symbols of a file, which fails where they are not those that were encoded.
@@ -207,25 +245,25 @@ class Codec:
             np.int32(box.height), np.int32(box.width))
         return y_hat.numpy(), crc.numpy()
 
-    def _show(self, y_hat: np.ndarray, box: Box) -> np.ndarray:
+    def _show(self, y_hat: np.ndarray, box: Box, qualities: Sequence[float]) -> np.ndarray:
         """y_hat of windows (b, h/16, w/16, M) -> what `box` shows of each, uint8 (b, h, w, 3)."""
         self._demand(y_hat[..., 0].size * LATENT_STRIDE ** 2)
-        return self._run(self.graph.synthesise, y_hat, np.array(box, np.int32)).numpy()
+        return self._run(self.graph.synthesise, y_hat, np.array(box, np.int32), np.array(qualities, np.float32)).numpy()
 
     def _demand(self, pixels: int) -> None:
         memory.demand(pixels, self._preset.bytes_per_pixel, "this picture, or one of its tiles,")
 
     def check(self, header: Header) -> None:
         """Raises a DataError where a file's header does not fit this codec."""
-        if header.prefix == self._start:
+        if dataclasses.replace(header, quality=0).prefix == self._start and bool(header.quality) == self.variable:
             return
         mine = self._start[8:12]
         if header.weights_id != mine:
             raise DataError(f"the file was made by model {header.weights_id.hex()}"
-                            f"{_name_of(header.model_code)}, not by {mine.hex()}: give its folder with --model_path")
+                            f"{_name_of(header)}, not by {mine.hex()}: give its folder with --model_path")
         if header.arithmetic != self._start[5]:
             raise DataError(f"the file was made with {_flags_of(header.arithmetic)}: give the same flags to decompress")
-        raise DataError("the file was made by another preset or quality of this model")
+        raise DataError("the file was made by another preset of this model, or with another kind of quality")
 
     def _run(self, function, *arguments):
         try:
@@ -249,7 +287,8 @@ class _Tile(NamedTuple):
 
 def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int) -> None:
     record, before = records[number], records[number - 1].seal if number else 0
-    expected = bitstream.seal(header.width, header.height, header.tile, number, before, int(crc), record.phase)
+    expected = bitstream.seal(header.width, header.height, header.tile, number, before, int(crc), record.phase,
+                              header.quality)
     if expected != record.seal:
         raise DataError(bitstream.MISPLACED)
 
@@ -287,9 +326,9 @@ def first_line(error: tf.errors.OpError) -> str:
     return found[1] if found else "the file does not decode: it is damaged, or was made under another arithmetic"
 
 
-def _name_of(code: int) -> str:
-    known = config.by_code(code)
-    return f" ({known[0]} {known[1].name})" if known else ""
+def _name_of(header: Header) -> str:
+    known = registry.maker_of(header)
+    return f" ({' '.join(known)})" if known else ""
 
 
 def _flags_of(arithmetic: bitstream.Arithmetic) -> str:

@@ -64,6 +64,7 @@ def compress(script: str, a: argparse.Namespace) -> int:
     with watch("start"):
         from lic import images
         coder = _codec(folder, a.runtime)
+    _check_wish(coder, a)
 
     def one(source: str, target: str) -> None:
         watch = Stopwatch()
@@ -71,8 +72,10 @@ def compress(script: str, a: argparse.Namespace) -> int:
             picture = images.read(source)
         for note in picture.notes:
             print(f"{files.shown(source)}: {note}", file=sys.stderr)
+        with watch("choose the quality"):
+            quality = _quality(coder, source, picture.pixels, a)
         with watch("compress"):
-            data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"))
+            data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"), quality)
         with watch("write"):
             files.write_atomically(target, data)
         if a.verbose:
@@ -84,6 +87,24 @@ def compress(script: str, a: argparse.Namespace) -> int:
     if a.verbose:
         print(f"{watch} (TensorFlow and the model)")
     return code
+
+
+def _check_wish(coder, a: argparse.Namespace) -> None:
+    if not coder.variable and (a.quality or a.bpp or a.psnr):
+        raise UsageError("the model has one rate: --quality, --bpp and --psnr go with models of many rates")
+
+
+def _quality(coder, source: str, pixels, a: argparse.Namespace) -> float | None:
+    """The quality asked for, or the one that comes nearest to the rate or PSNR asked for."""
+    if not (a.bpp or a.psnr):
+        return a.quality
+    from lic import rate_control
+    wish, target, unit = ("bpp", a.bpp, "bits per pixel") if a.bpp else ("psnr", a.psnr, "dB")
+    choice = rate_control.choose(coder, pixels, wish, target)
+    if not choice.met:
+        print(f"{files.shown(source)}: {target:g} {unit} can't be reached: the nearest is about {choice.value:.4g}, "
+              f"with quality {choice.quality:g}", file=sys.stderr)
+    return choice.quality
 
 
 def decompress(script: str, a: argparse.Namespace) -> int:
@@ -251,8 +272,8 @@ def _model_of(header: bitstream.Header) -> str:
     """The folder of the bundled model that made a file."""
     folder = resources.find(header.weights_id)
     if folder is None:
-        known = config.by_code(header.model_code)
-        name = f" of {known[0]} {known[1].name}" if known else ""
+        known = registry.maker_of(header)
+        name = f" of {' '.join(known)}" if known else ""
         raise DataError(f"the file was made by model {header.weights_id.hex()}{name}, which is not bundled: "
                         "give its folder with --model_path")
     return folder
@@ -288,12 +309,13 @@ def _about_file(path: str) -> dict:
         header, records = bitstream.parse(data)
     except DataError as error:
         raise DataError(_named(path, error)) from None
-    known = config.by_code(header.model_code)
+    script, preset = registry.maker_of(header) or ("unknown", "unknown")
     bundled = resources.find(header.weights_id)
     return {
-        "file": path, "script": known[0] if known else "unknown", "preset": known[1].name if known else "unknown",
+        "file": path, "script": script, "preset": preset,
         "weights_id": header.weights_id.hex(), "bundled": bundled is not None,
-        "arithmetic": header.arithmetic.name.lower(), "width": header.width, "height": header.height,
+        "arithmetic": header.arithmetic.name.lower(), "quality": header.quality or "none",
+        "width": header.width, "height": header.height,
         "bytes": len(data), "bits_per_pixel": round(8 * len(data) / (header.width * header.height), 6),
         "tiles": len(records), "tile": " x ".join(map(str, header.tile[::-1])) if header.tile else "none",
         "string_bytes": [sum(map(len, strings)) for strings in zip(*(r.strings for r in records))]}

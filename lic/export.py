@@ -1,8 +1,9 @@
 """SavedModels with bytes in and bytes out, without Keras around them.
 
 Signatures `compress` (image_bytes -> file_bytes) and `decompress` (file_bytes -> image_bytes, PNG), batches of strings
-first; names that end in `_bytes` make TF Serving's REST send base64. Pictures are decoded in the graph: JPEG, PNG, BMP
-and the first frame of a GIF. Besides, `compress_pixels` and `decompress_pixels` of `lic.codec.FileGraph`.
+first; models with many rates have `compress_at` besides, which takes a quality for each picture (1..100). Names that
+end in `_bytes` make TF Serving's REST send base64. Pictures are decoded in the graph: JPEG, PNG, BMP and the first
+frame of a GIF. Besides, `compress_pixels` and `decompress_pixels` of `lic.codec.FileGraph`.
 
 Loading one needs `import tensorflow_compression` for its range-coding operations, and nothing of this project.
 """
@@ -28,14 +29,19 @@ def _decode_picture(contents: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(pixels, (None, None, 3))
 
 
-def _signatures(graph: FileGraph) -> dict:
-    strings = tf.TensorSpec((None,), tf.string)
+def _signatures(graph: FileGraph, default_quality: float) -> dict:
+    """The signatures; the default quality is 0 for models of one rate."""
+    strings, qualities = tf.TensorSpec((None,), tf.string, "image_bytes"), tf.TensorSpec((None,), tf.float32, "quality")
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")], autograph=False)
-    def compress(image_bytes):
-        files_ = tf.map_fn(lambda s: graph.compress_pixels(_decode_picture(s)), image_bytes,
-                           fn_output_signature=tf.string)
+    @tf.function(input_signature=[strings, qualities], autograph=False)
+    def compress_at(image_bytes, quality):
+        files_ = tf.map_fn(lambda each: graph.compress_pixels(_decode_picture(each[0]), each[1]),
+                           (image_bytes, quality), fn_output_signature=tf.string)
         return {"file_bytes": tf.ensure_shape(files_, strings.shape)}
+
+    @tf.function(input_signature=[strings], autograph=False)
+    def compress(image_bytes):
+        return compress_at(image_bytes, tf.fill(tf.shape(image_bytes), default_quality))
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "file_bytes")], autograph=False)
     def decompress(file_bytes):
@@ -43,7 +49,8 @@ def _signatures(graph: FileGraph) -> dict:
                              fn_output_signature=tf.string)
         return {"image_bytes": tf.ensure_shape(pictures, strings.shape)}
 
-    return {"compress": compress, "decompress": decompress}
+    signatures = {"compress": compress, "decompress": decompress}
+    return {**signatures, "compress_at": compress_at} if default_quality else signatures
 
 
 def save(codec: Codec, folder: str) -> None:
@@ -69,6 +76,6 @@ def save(codec: Codec, folder: str) -> None:
 
 
 def _write(codec: Codec, folder: str) -> None:
-    tf.saved_model.save(codec.graph, folder, _signatures(codec.graph))
+    tf.saved_model.save(codec.graph, folder, _signatures(codec.graph, float(codec.settled_quality(None))))
     os.makedirs(os.path.join(folder, os.path.dirname(SAVED_ABOUT)), exist_ok=True)
     files.write_atomically(os.path.join(folder, SAVED_ABOUT), json.dumps(codec.about, indent=2).encode())

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from lic import bitstream, graph_bitstream, images, tiling, weights
+from lic.coders import FLOAT32
 from lic.model import LATENT_STRIDE, STRIDE, LatentCodec, flat
 
 
@@ -43,36 +44,47 @@ class FileGraph(tf.Module):
         super().__init__()
         # The functions below hold the model in their closures; saving needs the variables, and only them, here.
         self.kept = [*weights.named_variables(model).values(), *model.em_y.variables, *model.em_z.variables]
-        n, depth = model.num_strings, model.preset.latent_depth
+        n, depth, many = model.num_strings, model.preset.latent_depth, bool(model.gains)
 
         def traced(function, *signature):
             return tf.function(function, input_signature=signature, autograph=False)
 
         number, numbers = tf.TensorSpec((), tf.int32), tf.TensorSpec((None,), tf.int32)
+        quality, qualities = tf.TensorSpec((), tf.float32), tf.TensorSpec((None,), tf.float32)   # 0 for one rate
         box, one_picture = tf.TensorSpec((4,), tf.int32), tf.TensorSpec((None, None, 3), tf.uint8)
         self.encode = traced(
-            lambda pixels, box, phase: _encode(model, pixels, box, phase),
-            tf.TensorSpec((None, None, None, 3), tf.uint8), box, numbers)
+            lambda pixels, box, phase, quality: _encode(model, pixels, box, phase, quality),
+            tf.TensorSpec((None, None, None, 3), tf.uint8), box, numbers, qualities)
         self.decode = traced(
             lambda *arguments: _decode(model, *arguments),
             tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32),
             tf.TensorSpec((None, None), tf.int32), numbers, numbers, number, number)
         self.synthesise = traced(
-            lambda y_hat, box: model.reconstruct(y_hat, box[2], box[3], box[0], box[1]),
-            tf.TensorSpec((None, None, None, depth), tf.float32), box)
+            lambda y_hat, box, quality: model.reconstruct(y_hat, box[2], box[3], box[0], box[1], quality),
+            tf.TensorSpec((None, None, None, depth), tf.float32), box, qualities)
+        self.probe = traced(lambda pixels, quality: _probe(model, pixels, quality), one_picture, quality)
         self.compress_pixels = traced(
-            lambda pixels: _compress(self, start, side, n, model.arithmetic.margin, pixels), one_picture)
+            lambda pixels, quality: _compress(self, start, side, n, model.arithmetic.margin, pixels, quality),
+            one_picture, quality)
         self.decompress_pixels = traced(
-            lambda data: _decompress(self, start, n, data), tf.TensorSpec((), tf.string))
+            lambda data: _decompress(self, start, n, many, data), tf.TensorSpec((), tf.string))
 
 
-def _encode(model: LatentCodec, pixels, box, phase) -> Coded:
+def _encode(model: LatentCodec, pixels, box, phase, quality) -> Coded:
     """Windows (b, h, w, 3) -> what `box` holds of each, coded."""
-    encoded = model.encode(tf.cast(pixels, tf.float32), box, phase)
+    encoded = model.encode(tf.cast(pixels, tf.float32), box, phase, quality)
     strings = tf.ensure_shape(tf.stack(encoded.strings, 1), (None, model.num_strings))
     checks = tf.stack([_of_each(graph_bitstream.symbol_check, s, tf.int32) for s in encoded.symbols], 1)
     return Coded(strings, checks, encoded.escapes.to_tensor(), tf.cast(encoded.escapes.row_lengths(), tf.int32),
                  _crc_of(encoded.symbols), encoded.slack)
+
+
+def _probe(model: LatentCodec, pixels, quality) -> tuple[tf.Tensor, tf.Tensor]:
+    """uint8 (h, w, 3) -> the bits that its symbols would take, and the squared error of what is decoded, summed."""
+    estimate = model.estimate(tf.cast(pixels[None], tf.float32), arithmetic=FLOAT32, quality=quality[None])
+    shown = tf.round(tf.clip_by_value(estimate.x_hat[0], 0, 255))
+    error = tf.reduce_sum(tf.math.squared_difference(tf.cast(pixels, tf.float32), shown))
+    return estimate.bits_y[0] + estimate.bits_z[0], error
 
 
 def _decode(model: LatentCodec, strings, checks, escapes, num_escapes, phase, height, width):
@@ -109,8 +121,10 @@ def _if_true(condition, message: str, x: tf.Tensor) -> tf.Tensor:
 
 # The loop over tiles, in the graph ---------------------------------------------------------------------------------
 
-def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margin: float, pixels) -> tf.Tensor:
+def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margin: float, pixels, quality) -> tf.Tensor:
     """uint8 (h, w, 3) -> the bytes of a file."""
+    quality_byte = graph_bitstream.quality_byte(quality)
+    quality = graph_bitstream.quality_of(quality_byte)[None]
     size = tf.shape(pixels)[:2]
     tile = tf.stack(tiling.tile_of(size[0], size[1], side))
     rows_and_columns = -(-size // tile)
@@ -119,21 +133,22 @@ def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margi
         box, window = _box_and_window(number, size, tile, rows_and_columns[1])
         seen = pixels[window[0]:window[0] + window[2], window[1]:window[1] + window[3]][None]
         within = tf.concat([box[:2] - window[:2], box[2:]], 0)
-        phase, coded = tf.constant([0]), graph.encode(seen, within, [0])
+        encode = lambda phase: Coded(*graph.encode(seen, within, phase, quality))
+        first = tf.constant([0])
         phase, coded = tf.while_loop(
             lambda phase, coded: (coded.slack[0] < margin) & (phase[0] < bitstream.PHASES - 1),
-            lambda phase, coded: (phase + 1, Coded(*graph.encode(seen, within, phase + 1))), (phase, Coded(*coded)),
-            parallel_iterations=1)
+            lambda phase, coded: (phase + 1, encode(phase + 1)), (first, encode(first)), parallel_iterations=1)
         checks, strings = (tf.ensure_shape(each[0], (num_strings,)) for each in (coded.checks, coded.strings))
         return graph_bitstream.pack_record(phase[0], checks, strings, coded.escapes[0]), coded.crc[0], phase[0]
 
-    tiles = _for_each_tile(record, tf.reduce_prod(rows_and_columns), (tf.string, tf.int64, tf.int32))
-    return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, *tiles)
+    records, crcs, phases = _for_each_tile(record, tf.reduce_prod(rows_and_columns), (tf.string, tf.int64, tf.int32))
+    return graph_bitstream.pack(start, size[1], size[0], tile, num_strings, records, crcs, phases, quality_byte)
 
 
-def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Tensor:
+def _decompress(graph: FileGraph, start: bytes, num_strings: int, has_quality: bool, data) -> tf.Tensor:
     """The bytes of a file -> uint8 (h, w, 3)."""
-    file = graph_bitstream.unpack(data, start, num_strings)
+    file = graph_bitstream.unpack(data, start, num_strings, has_quality)
+    quality = graph_bitstream.quality_of(file.quality)[None]
     size = tf.stack([file.height, file.width])
     size = _if_true(tf.reduce_prod(tf.cast(size, tf.int64)) <= images.MAX_PIXELS, images.TOO_LARGE, size)
     tile = tf.minimum(file.tile, -(-size // STRIDE) * STRIDE)   # a forged one may be larger than the picture
@@ -146,7 +161,7 @@ def _decompress(graph: FileGraph, start: bytes, num_strings: int, data) -> tf.Te
         box, window = _box_and_window(number, size, tile, grid[1])
         end = -(-(window[:2] + window[2:]) // STRIDE) * (STRIDE // LATENT_STRIDE)
         y_hat = _cut(latents, window[:2] // LATENT_STRIDE, end)
-        return graph.synthesise(y_hat[None], tf.concat([box[:2] - window[:2], box[2:]], 0))[0]
+        return graph.synthesise(y_hat[None], tf.concat([box[:2] - window[:2], box[2:]], 0), quality)[0]
 
     return _cut(_mosaic(shown, grid, tile, tf.uint8), tf.zeros_like(size), size)
 
@@ -159,7 +174,7 @@ def _latents_of(graph: FileGraph, num_strings: int, number, file: graph_bitstrea
     batch = [x[None] for x in (record.strings, record.checks, record.escapes, tf.size(record.escapes), record.phase)]
     y_hat, crc = graph.decode(*batch, box[2], box[3])
     expected = graph_bitstream.seal(size[::-1], file.tile, tf.reduce_prod(grid), number,
-                                    tf.where(number > 0, before, 0), crc[0], record.phase)
+                                    tf.where(number > 0, before, 0), crc[0], record.phase, file.quality)
     return _if_true(expected == record.seal, bitstream.MISPLACED, y_hat[0])
 
 

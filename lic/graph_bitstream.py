@@ -29,6 +29,7 @@ _CHECK_PIECE = 16 * CHECK_ROW * CHECK_ROW  # symbols at a time: whole periods of
 _CRC_START = b"\x62\xf5\x26\x92"
 _ALL_ONES = 0xFFFFFFFF
 
+_RATES = ("a model of one rate", "a model of many rates")
 _ARITHMETIC_NAMES = ("portable", "float32", "TF32", "unknown")
 
 # Prefix, sides of picture and tiles, count, length of the chunks; a varint moves on by five, see `_read_varints`.
@@ -80,17 +81,18 @@ def pack_record(phase: tf.Tensor, checks: tf.Tensor, strings: tf.Tensor, escapes
 
 @_on_cpu
 def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, num_strings: int,
-         records: tf.Tensor, crcs: tf.Tensor, phases: tf.Tensor) -> tf.Tensor:
+         records: tf.Tensor, crcs: tf.Tensor, phases: tf.Tensor, quality: tf.Tensor | int = 0) -> tf.Tensor:
     """Writes a file; the bytes are those of `bitstream.build`.
 
     Args:
-      prefix: the 12 bytes of `bitstream.prefix`.
+      prefix: the 12 bytes of `bitstream.prefix` without quality.
       width, height: int32 scalars, pixels.
       tile: int32 (2,), height and width of a tile in pixels, multiples of 64. It does not stand in the file where there
         is one record.
       num_strings: strings a tile.
       records: string (t,), of each tile, row by row, without their seals.
       crcs: int64 (t,), the CRC-32 of each tile's symbols; phases: int32 (t,), of their grids.
+      quality: int32 scalar, the byte of `bitstream.quality_byte`.
     Returns:
       String scalar, the file.
     Raises:
@@ -104,21 +106,22 @@ def pack(prefix: bytes, width: tf.Tensor, height: tf.Tensor, tile: tf.Tensor, nu
     with tf.control_dependencies([guard]):
         count = tf.size(records)
         _, seals = tf.scan(
-            lambda last, each: (last[0], seal(sides, tile, count, each[0], last[1], *each[1:])),
+            lambda last, each: (last[0], seal(sides, tile, count, each[0], last[1], each[1], each[2], quality)),
             (tf.range(count), crcs, phases), (0, tf.constant(0, tf.int64)))
         sealed = tf.map_fn(lambda both: tf.strings.join([both[0], _crc_bytes(both[1])]), (records, seals),
                            fn_output_signature=tf.string)
         flags = prefix[5] | tf.where(count > 1, bitstream.TILED_BIT, 0)
         units = tf.where(count > 1, _varints(tile // bitstream.TILE_UNIT), "")
         body = tf.strings.join([
-            prefix[:5], _bytes(flags[None]), prefix[6:], _varints(sides), units, bytes([num_strings]),
+            prefix[:5], _bytes(tf.stack([flags, prefix[6], quality])), prefix[8:],
+            _varints(sides), units, bytes([num_strings]),
             _varints(lengths), tf.strings.reduce_join(sealed)])
         return tf.strings.join([body, _crc_bytes(crc32(body))])
 
 
 @_on_cpu
 def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor, before: tf.Tensor, crc: tf.Tensor,
-         phase: tf.Tensor) -> tf.Tensor:
+         phase: tf.Tensor, quality: tf.Tensor | int = 0) -> tf.Tensor:
     """`bitstream.seal` of a tile: int64 scalar, 0..2^32 - 1.
 
     Args:
@@ -126,28 +129,45 @@ def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor,
       count, number: int32 scalars, how many tiles there are and which this is.
       before, crc: int64 scalars, the seal of the tile before it (0 for the first) and the CRC-32 of its symbols.
       phase: int32 scalar, of its grid.
+      quality: int32 scalar, the byte of `bitstream.quality_byte`.
     """
     words = tf.bitcast(tf.stack([before, crc]), tf.int32)[:, 0]   # the low halves
-    return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number], words, [phase]], 0))
+    return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number], words, [phase + 256 * quality]], 0))
+
+
+def quality_byte(quality: tf.Tensor) -> tf.Tensor:
+    """`bitstream.quality_byte` of a float32 scalar, held within its bounds: int32 scalar."""
+    held = tf.clip_by_value(quality, 1, bitstream.MAX_QUALITY)
+    return tf.where(quality > 0, tf.cast(tf.round(bitstream.QUALITY_STEPS * held), tf.int32) - 1, 0)
+
+
+def quality_of(byte: tf.Tensor) -> tf.Tensor:
+    """`bitstream.quality_of` of an int32 scalar: float32 scalar."""
+    return tf.where(byte > 0, tf.cast(byte + 1, tf.float32) / bitstream.QUALITY_STEPS, 0.0)
 
 
 class Unpacked(NamedTuple):
-    """What `unpack` reads: int32 scalars, a tile's (height, width) in pixels, and the record of each tile, (t,)."""
+    """What `unpack` reads: int32 scalars, a tile's (height, width) in pixels, and the record of each tile, (t,).
+
+    `quality` is the byte of `bitstream.quality_byte`.
+    """
 
     width: tf.Tensor
     height: tf.Tensor
     tile: tf.Tensor
     records: tf.Tensor
+    quality: tf.Tensor
 
 
 @_on_cpu
-def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
+def unpack(data: tf.Tensor, prefix: bytes, num_strings: int, has_quality: bool = False) -> Unpacked:
     """Reads a file of the one model that has this `prefix`; metadata chunks are skipped.
 
     Args:
       data: string scalar, the whole file.
-      prefix: the 12 bytes of `bitstream.prefix`, which the file must have.
+      prefix: the 12 bytes of `bitstream.prefix`, which the file must have but for the quality.
       num_strings: the number of strings a tile that it must have, 1..255.
+      has_quality: whether it must have a quality, as the files of a model with many rates do.
     Returns:
       `tile` of a picture that is not cut is its size, rounded up to a multiple of 64.
     Raises:
@@ -170,7 +190,7 @@ def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
     lengths, after_index, index_faults = _read_varints(tf.pad(index, [[0, longest]]), 0, count, end - index_at)
     ends = tf.cast(index_at + after_index, tf.int64) + tf.cumsum(tf.cast(lengths, tf.int64))   # more than an int32
     guard = _refuse_first([
-        *_prefix_faults(head, size, prefix),
+        *_prefix_faults(head, size, prefix, has_quality),
         *side_faults,
         *((has_tiles & fault, message) for fault, message in tile_faults),
         (at_count >= end, bitstream.TRUNCATED),
@@ -190,7 +210,8 @@ def unpack(data: tf.Tensor, prefix: bytes, num_strings: int) -> Unpacked:
         # One by one: a vector of positions would copy the whole file once for each record.
         records = tf.map_fn(lambda span: tf.strings.substr(data, span[0], span[1]), (ends - lengths, lengths),
                             fn_output_signature=tf.string)
-        return Unpacked(tf.identity(sides[0]), tf.identity(sides[1]), tf.identity(tile), records)
+        return Unpacked(tf.identity(sides[0]), tf.identity(sides[1]), tf.identity(tile), records,
+                        tf.identity(head[7]))
 
 
 class UnpackedRecord(NamedTuple):
@@ -300,7 +321,7 @@ def symbol_check(symbols: tf.Tensor) -> tf.Tensor:
     return total
 
 
-def _prefix_faults(head: tf.Tensor, size: tf.Tensor, prefix: bytes) -> list[tuple[tf.Tensor, Any]]:
+def _prefix_faults(head: tf.Tensor, size: tf.Tensor, prefix: bytes, has_quality: bool) -> list[tuple[tf.Tensor, Any]]:
     """What can be wrong with the first 12 bytes, worst first: (bool scalar, message)."""
     def differs(begin, end):
         return tf.reduce_any(head[begin:end] != list(prefix[begin:end]))
@@ -320,12 +341,14 @@ def _prefix_faults(head: tf.Tensor, size: tf.Tensor, prefix: bytes) -> list[tupl
             f"{bitstream.NEWER}: it has format {{}}, this one reads {bitstream.VERSION}", version)),
         (unknown | (arithmetic > max(bitstream.Arithmetic)), tf.strings.format(
             f"{bitstream.NEWER}: it has flags {{}}, which this one does not know", flags)),
-        (differs(6, 8), tf.strings.format(
-            "the file was made by another model or preset: model code {}, quality {}, "
-            f"here model code {prefix[6]}, quality {prefix[7]}", [head[6], head[7]])),
+        (differs(6, 7), tf.strings.format(
+            f"the file was made by another model or preset: model code {{}}, here {prefix[6]}", head[6])),
         (differs(8, 12), tf.strings.join([
             "the file was made by another model: weights id ", tf.strings.reduce_join(_hex(head[8:12])),
             f", here {prefix[8:12].hex()}"])),
+        ((head[7] > 0) != has_quality, f"the file was made by {_RATES[not has_quality]}, "
+         "which this one is not"),
+        (head[7] > bitstream.quality_byte(bitstream.MAX_QUALITY), bitstream.BAD_QUALITY),
         (arithmetic != expected, tf.strings.join([
             "the file was coded with ", tf.gather(_ARITHMETIC_NAMES, arithmetic),
             f" arithmetic, this model decodes {_ARITHMETIC_NAMES[expected]} arithmetic"])),

@@ -40,7 +40,11 @@ def mse(a: np.ndarray, b: np.ndarray) -> float:
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB, over RGB together, peak 255; `inf` if equal. Raises as `mse`."""
-    error = mse(a, b)
+    return psnr_of_mse(mse(a, b))
+
+
+def psnr_of_mse(error: float) -> float:
+    """PSNR in dB of a mean squared error in squared steps of 0..255; `inf` for 0."""
     return 10 * math.log10(PEAK**2 / error) if error else math.inf
 
 

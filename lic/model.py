@@ -6,6 +6,7 @@ twins. Pictures are (b, h, w, 3) in 0..255; y is at 1/16, z at 1/64.
 Gotchas:
 * The picture is padded once, to a multiple of 64 by repeating its edge, and cropped once.
 * Rates are bits per pixel of the picture as given, without padding.
+* What is called y is scaled by the gains of the quality, where a model has such (`lic.gains`).
 * `freeze()` must follow the last change of the weights: range coding works from integer tables.
 """
 
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_compression as tfc
 
+import config
 from config import Preset
 from lic import coders, tables
 from lic.coders import (
@@ -30,6 +32,7 @@ from lic.coders import (
     FactorisedModel,
     GaussianModel,
 )
+from lic.gains import Gains
 from lic.tables import Tables
 
 STRIDE = 64          # pixels of the picture for each of z
@@ -110,6 +113,7 @@ class LatentCodec(tf.keras.Model):
         # CompressAI's priors have a learned median; ours stays at zero.
         self.z_median = self.add_weight(name="z_median", shape=(preset.hyper_depth,), initializer="zeros",
                                         trainable=False)
+        self.gains = Gains(preset.lambdas, preset.latent_depth) if preset.lambdas else None
         self.coding_models: tuple[GaussianModel, FactorisedModel] | None = None
 
     def build_weights(self) -> None:
@@ -119,16 +123,23 @@ class LatentCodec(tf.keras.Model):
 
     # Transforms -------------------------------------------------------------------------------------------------
 
-    def analyse(self, x: tf.Tensor) -> tf.Tensor:
-        """Padded picture -> y, (b, h/16, w/16, M) float32."""
-        return tf.cast(self._compiled(self.g_a)(tf.cast(x, self.transform_dtype) / 255), tf.float32)
+    def analyse(self, x: tf.Tensor, quality: tf.Tensor | None = None) -> tf.Tensor:
+        """Padded picture -> y, (b, h/16, w/16, M) float32; quality (b,) of a model with many rates, 1..100."""
+        y = tf.cast(self._compiled(self.g_a)(tf.cast(x, self.transform_dtype) / 255), tf.float32)
+        return self.gains.scale(y, self._quality_of(y, quality)) if self.gains else y
 
-    def synthesise(self, y_hat: tf.Tensor) -> tf.Tensor:
+    def synthesise(self, y_hat: tf.Tensor, quality: tf.Tensor | None = None) -> tf.Tensor:
         """y_hat -> padded reconstruction in 0..255, float32, not clipped."""
+        if self.gains:
+            y_hat = self.gains.unscale(y_hat, self._quality_of(y_hat, quality))
         return tf.cast(self._compiled(self.g_s)(tf.cast(y_hat, self.transform_dtype)), tf.float32) * 255
 
     def _compiled(self, transform):
         return tf.function(transform, jit_compile=True, autograph=False) if self.xla else transform
+
+    @staticmethod
+    def _quality_of(x: tf.Tensor, quality: tf.Tensor | None) -> tf.Tensor:
+        return tf.fill(tf.shape(x)[:1], config.DEFAULT_QUALITY) if quality is None else quality
 
     def hyper(self, z_hat: tf.Tensor, arithmetic: Arithmetic):
         """What the context conditions on, in the arithmetic's type."""
@@ -136,16 +147,17 @@ class LatentCodec(tf.keras.Model):
 
     # Estimating -------------------------------------------------------------------------------------------------
 
-    def estimate(self, x: tf.Tensor, training: bool = False, arithmetic: Arithmetic | None = None) -> Estimate:
-        """Forward pass with the rate it would cost; differentiable."""
+    def estimate(self, x: tf.Tensor, training: bool = False, arithmetic: Arithmetic | None = None,
+                 quality: tf.Tensor | None = None) -> Estimate:
+        """Forward pass with the rate it would cost; differentiable. Quality (b,) as of `analyse`."""
         arithmetic = CONTINUOUS if training else arithmetic or self.arithmetic
-        y = self.analyse(pad(x))
+        y = self.analyse(pad(x), quality)
         z = self.h_a(y) - self.z_median
         em_z = FactorisedModel(self.prior, floor=self.likelihood_floor)
         _, bits_z = em_z(z, training=training)
         coder = Estimator(GaussianModel(floor=self.likelihood_floor), self.context.parts(y), arithmetic, training)
         y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, arithmetic), coder)
-        x_hat = self.synthesise(y_hat)[:, :tf.shape(x)[1], :tf.shape(x)[2]]
+        x_hat = self.synthesise(y_hat, quality)[:, :tf.shape(x)[1], :tf.shape(x)[2]]
         return Estimate(x_hat, y_hat, tf.add_n(coder.bits), bits_z)
 
     def call(self, x, training=False):
@@ -185,15 +197,17 @@ class LatentCodec(tf.keras.Model):
         """What the strings hold."""
         return ["z", *self.context.part_names]
 
-    def encode(self, x: tf.Tensor, box: tf.Tensor | None = None, phase: tf.Tensor | None = None) -> Encoded:
+    def encode(self, x: tf.Tensor, box: tf.Tensor | None = None, phase: tf.Tensor | None = None,
+               quality: tf.Tensor | None = None) -> Encoded:
         """Pictures (b, h, w, 3) -> strings and symbols.
 
         Args:
           box: int32 (4,), top, left, height and width of what is coded, in pixels; top and left multiples of 64. What
             lies around it is seen by the analysis. None for all.
           phase: (b,) int32, see `lic.coders.Coder`.
+          quality: (b,) as of `analyse`.
         """
-        y = self.analyse(pad(x))
+        y = self.analyse(pad(x), quality)
         y = y if box is None else _cut(y, box)
         z = coders.bounded_symbols(self.h_a(y) - self.z_median)
         z_string, z_escaped = self.em_z.encode(z)
@@ -223,15 +237,16 @@ class LatentCodec(tf.keras.Model):
         return Decoded(y_hat, [symbols, *coder.symbols], left.used_up())
 
     def reconstruct(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, top: tf.Tensor | int = 0,
-                    left: tf.Tensor | int = 0) -> tf.Tensor:
+                    left: tf.Tensor | int = 0, quality: tf.Tensor | None = None) -> tf.Tensor:
         """y_hat -> pictures, uint8 (b, height, width, 3); what is above `top` and left of `left` is cut off, too."""
-        x_hat = self.synthesise(y_hat)[:, top:top + height, left:left + width]
+        x_hat = self.synthesise(y_hat, quality)[:, top:top + height, left:left + width]
         return tf.cast(tf.round(tf.clip_by_value(x_hat, 0, 255)), tf.uint8)
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def compile(self, optimizer, lmbda: float, **kwargs):
-        """Sets the optimizer and the lambda of bits per pixel + lambda * MSE (0..255)."""
+    def compile(self, optimizer, lmbda: float | None = None, **kwargs):
+        """Sets the optimizer and the lambda of bits per pixel + lambda * MSE (0..255), for models of one rate."""
+        assert (lmbda is None) == bool(self.gains)
         super().compile(optimizer=optimizer, **kwargs)
         self.lmbda = lmbda
         self.means = [tf.keras.metrics.Mean(name=n) for n in ("loss", "bpp", "mse")]
@@ -241,13 +256,21 @@ class LatentCodec(tf.keras.Model):
         return getattr(self, "means", [])
 
     def losses_of(self, x: tf.Tensor, training: bool):
-        """(loss, bits per pixel, MSE) of a batch."""
+        """(loss, bits per pixel, MSE) of a batch; each picture has a quality of its own where there are many rates."""
         x = tf.cast(x, tf.float32)
-        estimate = self.estimate(x, training)
+        quality = tf.random.uniform(tf.shape(x)[:1], *config.QUALITIES) if self.gains and training else None
+        estimate = self.estimate(x, training, quality=quality)
         pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
-        bpp = tf.reduce_mean(estimate.bits_y + estimate.bits_z) / pixels
-        mse = tf.reduce_mean(tf.math.squared_difference(x, estimate.x_hat))
-        return bpp + self.lmbda * mse, bpp, mse
+        bpp = (estimate.bits_y + estimate.bits_z) / pixels
+        mse = tf.reduce_mean(tf.math.squared_difference(x, estimate.x_hat), (1, 2, 3))
+        loss = self._weighed(bpp, mse, self._quality_of(x, quality))
+        return tuple(map(tf.reduce_mean, (loss, bpp, mse)))
+
+    def _weighed(self, bpp: tf.Tensor, mse: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
+        """The loss of each picture, (b,)."""
+        if not self.gains:
+            return bpp + self.lmbda * mse
+        return self.gains.weight_of(quality) * (bpp + self.gains.lambda_of(quality) * mse)
 
     def _update(self, values):
         for metric, value in zip(self.means, values):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 
 import config
+from lic.bitstream import Header
 from lic.errors import UsageError
 
 
 def preset(script: str, name: str | None = None) -> config.Preset:
-    """A script's preset; its paper's default where no name is given.
+    """A script's preset; its paper's default where no name is given. NAME-variable is NAME with many rates.
 
     Raises:
       UsageError: there is no such script, or it has no such preset.
@@ -19,10 +20,17 @@ def preset(script: str, name: str | None = None) -> config.Preset:
     if name is None:
         return config.default_preset(script)
     try:
-        return config.PRESETS[script][name]
+        plain = config.PRESETS[script][name.removesuffix(config.VARIABLE)]
     except KeyError:
-        raise UsageError(f"{script} has no preset '{name}': choose from "
-                         f"{', '.join(config.PRESETS[script])}") from None
+        raise UsageError(f"{script} has no preset '{name}': choose from {', '.join(config.PRESETS[script])}, each also "
+                         f"with {config.VARIABLE} at its end") from None
+    return config.variable(plain) if name.endswith(config.VARIABLE) else plain
+
+
+def maker_of(header: Header) -> tuple[str, str] | None:
+    """The names of script and preset that a file's header stands for; None where this version does not know them."""
+    known = config.by_code(header.model_code)
+    return known and (known[0], config.variable(known[1]).name if header.quality else known[1].name)
 
 
 def build(script: str, preset: config.Preset, **kwargs):

@@ -234,7 +234,7 @@ class Run:
         tf.keras.utils.set_random_seed(settings.seed)
         precision = "bfloat16" if settings.precision_policy == "mixed_bfloat16" else "float32"
         self.model = registry.build(script, preset, precision=precision)
-        self.model.compile(optimizer_of(settings), settings.lmbda)
+        self.model.compile(optimizer_of(settings), None if preset.lambdas else settings.lmbda)
         # Made by the first step, the optimizer's variables would have it traced twice: a minute for large models.
         self.model.optimizer._create_all_weights(self.model.trainable_variables)
         self.average = Average(self.model.trainable_variables, settings.ema)

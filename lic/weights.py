@@ -25,7 +25,7 @@ _TABLES = ("y/cdf", "y/offset", "z/cdf", "z/offset")
 
 def named_variables(model) -> dict[str, tf.Variable]:
     """Every weight of a model under the path of attributes that leads to it, e.g. "g_a/layers/0/conv1/kernel"."""
-    parts = {name: getattr(model, name) for name in ("g_a", "g_s", "h_a", "h_s", "context")}
+    parts = {name: getattr(model, name) for name in ("g_a", "g_s", "h_a", "h_s", "context", "gains")}
     found = {path: v for name, part in parts.items() for path, v in _walk(part, name)}
     prior = {f"prior/{v.name.split(':')[0].split('/')[-1]}": v for v in model.prior.variables}
     return {**found, **prior, "prior/median": model.z_median}

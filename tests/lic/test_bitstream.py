@@ -81,8 +81,10 @@ PLACE = {"width": 300, "height": 60, "tile": (64, 192), "number": 1, "before": 7
 
 def test_seal_is_the_crc_of_all_that_it_binds():
     assert bitstream.seal(**PLACE) == zlib.crc32(struct.pack("<8I", 300, 60, 64, 192, 1, 7, 9, 2))
+    assert bitstream.seal(**PLACE, quality=1.5) == zlib.crc32(
+        struct.pack("<8I", 300, 60, 64, 192, 1, 7, 9, 2 + 256 * 2))
     for name, value in (("width", 299), ("height", 61), ("tile", (192, 64)), ("number", 0), ("before", 6), ("crc", 8),
-                        ("phase", 3)):
+                        ("phase", 3), ("quality", 100)):
         assert bitstream.seal(**{**PLACE, name: value}) != bitstream.seal(**PLACE), name
     largest = 2 ** 32 - 1
     assert bitstream.seal(65535, 65535, (64, 64), 2 ** 20 - 1, largest, largest, 3) == zlib.crc32(
@@ -95,6 +97,11 @@ def test_seal_of_an_only_tile_knows_no_tiles():
 
 def test_seals_of_the_four_phases_differ():
     assert len({bitstream.seal(**{**PLACE, "phase": phase}) for phase in range(4)}) == 4
+
+
+def test_quality_stands_in_halves_and_comes_back():
+    assert [bitstream.quality_byte(q) for q in (0, 1, 1.5, 2, 99.5, 100)] == [0, 1, 2, 3, 198, 199]
+    assert [bitstream.quality_of(bitstream.quality_byte(q)) for q in (0, 1, 37.5, 37.4, 100)] == [0, 1, 37.5, 37.5, 100]
 
 
 def random_record(rng, count):
@@ -389,7 +396,7 @@ HOSTILE_RECORDS = [
 ]
 # Without a model, Python alone has a word for these.
 HOSTILE_TO_PYTHON = [
-    (START[:7] + b"\x65" + START[8:] + b"\x01\x01" + TAIL, bitstream.BAD_QUALITY),
+    (START[:7] + b"\xc8" + START[8:] + b"\x01\x01" + TAIL, bitstream.BAD_QUALITY),
     (START + b"\x01\x01\x00\x09" + RECORD, bitstream.NO_STRINGS),
     (WITH_CHUNKS + b"\x03NOT\x09" + RECORD, bitstream.BAD_CHUNKS),
     (WITH_CHUNKS + b"\x06NOTE\x02o\x09" + RECORD, bitstream.BAD_CHUNKS),

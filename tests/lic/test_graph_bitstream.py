@@ -80,7 +80,7 @@ class Served:
 
     def read(self, data):
         """All of a file, as a decoder reads it: (width, height, tile), records as Python's."""
-        width, height, tile, records = self.file(data)
+        width, height, tile, records, _ = self.file(data)
         return (int(width), int(height), tuple(tile.numpy())), tuple(
             as_record(*self.record(record)) for record in records.numpy())
 
@@ -200,7 +200,7 @@ def test_seal_is_that_of_python(sides, tile):
                                tf.constant(number), tf.constant(before, tf.int64), tf.constant(crc, tf.int64),
                                tf.constant(phase))
             assert found.numpy() == bitstream.seal(*sides, tile, number, before, crc, phase)
-            assert found.numpy() == documented_seal(*sides, *(tile or (0, 0)), number, before, crc, phase)
+            assert found.numpy() == documented_seal(*sides, *(tile or (0, 0)), number, before, crc, phase, 0)
 
 
 def test_tiled_file_of_one_tile_is_refused_as_python_does(served):
@@ -309,6 +309,30 @@ def test_appended_bytes_are_refused_with_and_without_a_fitting_crc(served, data)
     assert refusal(served.file, sealed(data[:-4] + b"\0")) == bitstream.TRAILING
 
 
+@pytest.mark.parametrize("quality", [1, 1.5, 37, 100])
+def test_file_with_a_quality_is_what_python_writes_and_reads(quality):
+    byte, tile = bitstream.quality_byte(quality), (64, 192)
+    records = [random_record(random.Random(seed)) for seed in (3, 4)]
+    sealed_records, before = [], 0
+    for number, record in enumerate(records):
+        before = bitstream.seal(300, 60, tile, number, before, record.seal, record.phase, quality)
+        sealed_records.append(dataclasses.replace(record, seal=before))
+    data = bitstream.build(bitstream.prefix(Arithmetic.PORTABLE, 0x21, quality, WEIGHTS), 300, 60, sealed_records, tile)
+    assert graph_bitstream.quality_byte(tf.constant(quality, tf.float32)).numpy() == byte
+    assert graph_bitstream.quality_of(tf.constant(byte)).numpy() == quality == bitstream.parse(data)[0].quality
+    packed = graph_bitstream.pack(
+        START, tf.constant(300), tf.constant(60), tf.constant(tile), 2, tf.constant([unsealed(r) for r in records]),
+        tf.constant([r.seal for r in records], tf.int64), tf.constant([r.phase for r in records]), tf.constant(byte))
+    assert packed.numpy() == data
+    assert graph_bitstream.unpack(data, START, 2, has_quality=True).quality.numpy() == byte
+    assert refusal(unpack_two, data) == "the file was made by a model of many rates, which this one is not"
+
+
+def test_model_of_many_rates_refuses_files_of_one():
+    refused = refusal(lambda data: graph_bitstream.unpack(data, START, 2, has_quality=True), small_file())
+    assert refused == "the file was made by a model of one rate, which this one is not"
+
+
 def test_each_kind_of_foreign_file_has_its_own_line():
     def coded_as(*prefix):
         return bitstream.build(bitstream.prefix(*prefix), 768, 512, [Record(0, (0, 0), (b"", b"x"), 0)])
@@ -317,9 +341,9 @@ def test_each_kind_of_foreign_file_has_its_own_line():
     assert unpack(b"\x89PNG\r\n\x1a\n" + bytes(40)) == bitstream.FOREIGN
     assert unpack(b"x") == unpack(b"\xf1LIC\0" + bytes(40)) == bitstream.FOREIGN
     assert unpack(coded_as(0, 0x22, 0, WEIGHTS)) == (
-        "the file was made by another model or preset: "
-        "model code 34, quality 0, here model code 33, quality 0")
-    assert "quality 9, here" in unpack(coded_as(0, 0x21, 9, WEIGHTS))
+        "the file was made by another model or preset: model code 34, here 33")
+    assert unpack(coded_as(0, 0x21, 9, WEIGHTS)) == (
+        "the file was made by a model of many rates, which this one is not")
     assert unpack(coded_as(0, 0x21, 0, b"\xde\xad\xbe\xef")) == (
         "the file was made by another model: weights id deadbeef, here 0123abcd")
     assert unpack(coded_as(2, 0x21, 0, WEIGHTS)) == (
@@ -648,7 +672,7 @@ def test_batches_of_unknown_size_pack_and_unpack_inside_map_fn():
                                         tf.constant([9], tf.int64), tf.constant([3]))
 
         def unpacked(data):
-            width, height, tile, records = graph_bitstream.unpack(data, START, 2)
+            width, height, tile, records, _ = graph_bitstream.unpack(data, START, 2)
             return width, height, tile, *graph_bitstream.unpack_record(records[0], 2)
 
         files = tf.map_fn(packed, (widths, strings), fn_output_signature=tf.string)
@@ -685,7 +709,7 @@ def packed(*records):
     return model.pack(tf.constant(100), tf.constant(50), tf.constant([64, 64]), tf.stack(records), crcs,
                       tf.constant([0, 3][:len(records)]))
 def unpacked(file):
-    width, height, tile, records = model.unpack(file)
+    width, height, tile, records, _ = model.unpack(file)
     parts = [model.unpack_record(record) for record in records]
     return [int(width), int(height), tile.numpy().tolist(), [
         [int(phase), checks.numpy().tolist(), [s.decode() for s in strings.numpy()], int(seal),

@@ -156,7 +156,7 @@ def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, x):
     coder = codec.from_model(model, "hypmqw2022", identity, config.Runtime())
     start = coder._start
     small = file_graph.FileGraph(model, start, 128)
-    assert small.compress_pixels(x).numpy() == coder.compress_pixels(x, tile=128)
+    assert small.compress_pixels(x, 0.0).numpy() == coder.compress_pixels(x, tile=128)
 
 
 # Batches --------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def demanding(monkeypatch):
 def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(codecs, picture, demanding):
     coder, x = codecs["hypmqw2022"], picture(64, 64)[0].astype(np.uint8)
     plain = bitstream.parse(coder.compress_pixels(x))[1][0]
-    slack = [float(coder.graph.encode(x[None], (0, 0, 64, 64), [phase]).slack[0]) for phase in range(4)]
+    slack = [float(coder.graph.encode(x[None], (0, 0, 64, 64), [phase], [0.0]).slack[0]) for phase in range(4)]
     assert plain.phase == 0 and len(set(slack)) == 4
     best = int(np.argmax(slack))
     demanding(sorted(slack)[-1])
@@ -204,7 +204,7 @@ def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(codecs, picture, dem
 @pytest.mark.parametrize("phase", range(4))
 def test_file_decodes_at_every_phase_of_the_grid(script, phase, codecs, picture):
     coder, x = codecs[script], picture(70, 90)[0].astype(np.uint8)
-    strings, checks, escapes, num_escapes, crc, _ = coder.graph.encode(x[None], (0, 0, 70, 90), [phase])
+    strings, checks, escapes, num_escapes, crc, _ = coder.graph.encode(x[None], (0, 0, 70, 90), [phase], [0.0])
     seal = bitstream.seal(90, 70, None, 0, 0, int(crc[0]), phase)
     record = Record(phase, tuple(map(int, checks[0])), tuple(strings.numpy()[0]), seal,
                     tuple(map(int, escapes[0, :num_escapes[0]])))
