@@ -57,7 +57,7 @@ class Run:
         size, self.side = about["arguments"]["pictures"]["shape"][:2]
         source = pictures.open_source(a.pictures, self.side)
         self.state = folders.read_state(a.folder, about)
-        self.step = int(self.state["steps"])
+        self.step = self.saved = int(self.state["steps"])
         self.program = _program(folders.read_hlo(a.folder, about), about, a.bfloat16)
         self.log = folders.Log(a.folder, ["step", *about["figures"], "learning_rate", "lambda"], self.step)
         self.batches = pictures.batches(source, size, self.side, a.seed, self.step, a.threads)
@@ -72,14 +72,14 @@ class Run:
           Interrupted: by Ctrl-C or SIGTERM, after the state was saved. DataError: it can't go on.
         """
         _say(f"compiling for {self.program.device}")
-        last = self.step + 1   # the first step tells whether all is well, and takes the time of compiling
-        with _noted(self._stop), contextlib.closing(self.batches):
+        with _noted(self._stop), contextlib.closing(self.batches), _told_of_memory():
+            last = self.step + 1   # the first step tells whether all is well, and takes the time of compiling
             while not self._is_over():
                 self._look(*self._advance(last))
                 if self.step % self.a.save_every == 0:
                     self.save()
                 last = min(self.a.steps, self._next(self.a.log_every), self._next(self.a.save_every))
-        self.save()
+            self.save()
         if self.stopped:
             raise Interrupted(f"stopped at step {self.step} of {self.a.steps}; the same command goes on from there")
         _say(f"step {self.step} of {self.a.steps}: saved in '{shown(self.a.folder)}'")
@@ -122,11 +122,14 @@ class Run:
              + f", {1000 * seconds / len(rows):.0f} ms a step")
 
     def save(self) -> None:
-        """Writes the state, unless it would take the place of a good one with numbers that are none."""
+        """Writes the state, unless it is written, or would take the place of a good one with numbers that are none."""
+        if self.step == self.saved:
+            return
         arrays = {name: np.asarray(array) for name, array in self.state.items()}
         if not all(np.isfinite(array).all() for array in arrays.values()):
             self._refuse("a weight")
         folders.write_state(self.a.folder, arrays)
+        self.saved = self.step
 
     def _refuse(self, what: str) -> None:
         raise DataError(f"{what} is not a finite number at step {self.step}: try a lower --learning_rate; "
@@ -142,6 +145,17 @@ def _noted(handler):
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def _told_of_memory():
+    """JAX has no exception of its own for it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise DataError("not enough memory on the device: export the step with a smaller --batchsize") from None
 
 
 def _program(hlo: bytes, about: dict, bfloat16: bool):

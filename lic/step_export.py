@@ -83,7 +83,7 @@ class Step:
         tf.keras.utils.set_random_seed(settings.seed)
         precision = "bfloat16" if settings.precision_policy == "mixed_bfloat16" else "float32"
         self.model = registry.build(script, preset, precision=precision)
-        self.model.compile(training.optimizer_of(settings), settings.lmbda)
+        self.model.compile(training.optimizer_of(settings), None if preset.lambdas else settings.lmbda)
         self.model.optimizer._create_all_weights(self.model.trainable_variables)
         self.average = training.Average(self.model.trainable_variables, settings.ema)
         self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)

