@@ -20,7 +20,7 @@ from lic.pjrt import pictures as patches
 from lic.pjrt.schedule import learning_rate
 from lic.training import Run
 
-SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
+MODELS = (("lsk2023", "tiny"), ("zyc2022", "tiny"), ("hypmqw2022", "tiny-variable"))
 SCRIPT = "hypmqw2022"                                      # the one whose tiny model is traced fastest
 
 
@@ -71,7 +71,7 @@ def noise_of_xla():
         yield
 
 
-@pytest.fixture(scope="module", params=SCRIPTS)
+@pytest.fixture(scope="module", params=MODELS, ids="-".join)
 def twins(request, process, lively, pictures, tmp_path_factory):
     """(rows of the log, state) of 20 steps in JAX and by TensorFlow's own kernels, from one state, on the same patches.
 
@@ -79,12 +79,14 @@ def twins(request, process, lively, pictures, tmp_path_factory):
     sums up so many squares of whole numbers one after another, 2e-5, would be all that this sees.
     """
     pytest.importorskip("jax")
-    folder = tmp_path_factory.mktemp(request.param)
-    start = step_export.Step(request.param, registry.preset(request.param, "tiny"), settings(folder))
-    weights.assign(start.model, {n: v.numpy() for n, v in weights.named_variables(lively(request.param)).items()})
+    script, preset = request.param[0], registry.preset(*request.param)
+    folder = tmp_path_factory.mktemp(script)
+    start = step_export.Step(script, preset, settings(folder))
+    lively_weights = weights.named_variables(lively(script, preset))
+    weights.assign(start.model, {name: v.numpy() for name, v in lively_weights.items()})
     (folder / "run").mkdir()
     step_state.write(str(folder / "run" / "state.npz"), start.state)
-    step = exported(request.param, settings(folder), folder / "step")
+    step = step_export.export(script, preset, settings(folder), str(folder / "step"))
     done = process(folder / "step" / "pjrt_train.pyz", folder / "step", "--pictures", pictures)
     assert done.code == 0, done.err
     return (rows_of(folder / "step"), state_of(folder / "step")), in_tensorflow(step, pictures)
