@@ -309,7 +309,7 @@ class Runtime:
                                         "on any machine) or float32 (faster, files tied to this kind of machine)")
     precision: str = _flag("float32", "type of analysis and synthesis: float32 or bfloat16")
     tf32: bool = _flag(False, "let float32 operations use TF32 on GPUs that have it")
-    xla: bool = _flag(False, "compile the transforms with XLA")
+    xla: bool = _flag(False, "compile the transforms, and the training step, with XLA")
     deterministic: bool = _flag(False, "run-to-run determinism of every operation (slower on a GPU)")
     threads: int = _flag(0, "threads of a single operation; 0 lets TensorFlow choose")
 
@@ -326,7 +326,18 @@ class Runtime:
 CHOICES = MappingProxyType({
     "arithmetic": ("portable", "float32"),
     "precision": ("float32", "bfloat16"),
+    "distortion": ("mse", "ms-ssim"),
+    "lr_schedule": ("drop", "multistep", "cosine", "constant"),
     "precision_policy": ("float32", "mixed_bfloat16"),
+})
+
+# Of the papers, for `train --help`: what lambda means there is brought to bits per pixel + lambda * distortion.
+# Zhu et al. weigh the bits of a 256 x 256 patch instead, by 0.003, 0.001, 0.0003 and 0.0001.
+LAMBDAS = MappingProxyType({
+    "lsk2023": MappingProxyType({"mse": (0.0025, 0.0035, 0.0067, 0.013, 0.025, 0.05),
+                                 "ms-ssim": (3, 5, 8, 16, 36, 64)}),
+    "zyc2022": MappingProxyType({"mse": (0.0051, 0.0153, 0.0509, 0.1526)}),
+    "hypmqw2022": MappingProxyType({"mse": (0.0004, 0.0008, 0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045)}),
 })
 
 
@@ -334,16 +345,27 @@ CHOICES = MappingProxyType({
 class Training:
     """Settings of `train`; the command line's flags are made from these fields."""
 
-    lmbda: float = _flag(0.01, "lambda of the loss, bits per pixel + lambda * MSE (0..255)")
-    train_glob: str = _flag("", "pictures to train on, e.g. 'pics/**/*.jpg'; without it TFDS 'clic' is used")
+    lmbda: float = _flag(0.01, "lambda of the loss, bits per pixel + lambda * distortion")
+    distortion: str = _flag("mse", "mse (of 0..255), or ms-ssim for 1 - MS-SSIM")
+    train_glob: str = _flag("", "pictures to train on: a folder, or a glob such as 'pics/**/*.jpg'; without it --tfds")
+    tfds: str = _flag("clic", "picture set of TensorFlow Datasets to train on, its split 'train', where there is no "
+                              "--train_glob")
     train_path: str = _flag("build/train", "folder of checkpoints and logs; a run that stands there goes on")
+    init_from: str = _flag("", "begin with the weights of a model, of a training run or, by the script's name, of the "
+                               "bundled model; the same preset")
     model_path: str = _flag("", "folder that the trained model is saved to (default: TRAIN_PATH/model)")
     epochs: int = _flag(1000, "number of epochs")
     steps_per_epoch: int = _flag(1000, "steps an epoch; a checkpoint is written after each epoch")
+    minutes: float = _flag(0.0, "end after so many minutes, if not earlier, and save the model; the schedule follows "
+                                "the clock then, and a run that goes on begins it anew; 0 for no limit")
     batchsize: int = _flag(8, "pictures a step")
     patchsize: int = _flag(256, "side of the square training patches, in pixels")
+    resize: bool = _flag(False, "make each picture smaller by a random factor before its patch is cut: sharper patches "
+                                "from large photographs")
     learning_rate: float = _flag(1e-4, "learning rate of Adam")
-    lr_schedule: str = _flag("drop", "drop (a tenth over the last tenth of the steps), cosine or constant")
+    lr_schedule: str = _flag("drop", "drop (to a tenth for the last tenth of the training), multistep (to a tenth at "
+                                     "each of --lr_steps), cosine (to a hundredth) or constant")
+    lr_steps: str = _flag("0.9,0.96", "where multistep lowers the learning rate, in fractions of the training")
     warmup_steps: int = _flag(0, "steps over which the learning rate grows to its value")
     clip_norm: float = _flag(1.0, "bound on the global norm of the gradient; 0 for none")
     ema: float = _flag(0.0, "decay of the moving average of the weights that is saved as the model; 0 for none")

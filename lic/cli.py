@@ -104,6 +104,12 @@ def _add_preset(parser, script: str) -> None:
                              f"{config.VARIABLE} at its end, one model for all rates")
 
 
+def _lambdas(script: str) -> str:
+    """The paper's, a line for each distortion."""
+    tables = (f"  {distortion:8} {', '.join(map(str, table))}" for distortion, table in config.LAMBDAS[script].items())
+    return "\n".join(("lambdas of the paper:", *tables))
+
+
 def _add_model_path(parser) -> None:
     parser.add_argument("--model_path", metavar="DIR",
                         help="a trained model, a training run or an exported model (default: the bundled one)")
@@ -117,6 +123,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     p = _command(commands, script, "train", "train a model on pictures",
                  "train --preset nano --lambda 0.01 --train_glob 'pics/**/*.jpg' --train_path build/nano")
+    p.epilog = f"{_lambdas(script)}\n\n{p.epilog}"
     _add_preset(p, script)
     _add_fields(p, config.Training, _TRAINING_NAMES, suppress=False)
     p.add_argument("--export_step", metavar="DIR",

@@ -40,15 +40,15 @@ def train(script: str, a: argparse.Namespace) -> None:
     preset = registry.preset(script, a.preset)
     _prepare(a.runtime)
     if a.export_step:
-        return _export_step(script, preset, a.training, a.export_step)
+        return _export_step(script, preset, a)
     from lic.training import Run
-    Run(script, preset, a.training).train()
+    Run(script, preset, a.training, a.runtime).train()
 
 
-def _export_step(script: str, preset: config.Preset, settings: config.Training, folder: str) -> None:
+def _export_step(script: str, preset: config.Preset, a: argparse.Namespace) -> None:
     from lic import step_export
-    step = step_export.export(script, preset, settings, folder)
-    shown = files.shown(folder)
+    settings, shown = a.training, files.shown(a.export_step)
+    step = step_export.export(script, preset, settings, a.export_step, a.runtime)
     print(f"step {int(step.steps)} of {script} {preset.name}, for batches of {settings.batchsize} x "
           f"{settings.patchsize}x{settings.patchsize}, in '{shown}'; where jax is:\n"
           f"python {shown}/pjrt_train.pyz {shown} --pictures 'pics/**/*.jpg'")

@@ -32,6 +32,7 @@ from lic.coders import (
     FactorisedModel,
     GaussianModel,
 )
+from lic.distortion import Distortion, mse
 from lic.gains import Gains
 from lic.tables import Tables
 
@@ -244,11 +245,11 @@ class LatentCodec(tf.keras.Model):
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def compile(self, optimizer, lmbda: float | None = None, **kwargs):
-        """Sets the optimizer and the lambda of bits per pixel + lambda * MSE (0..255), for models of one rate."""
+    def compile(self, optimizer, lmbda: float | None = None, distortion: Distortion = mse, **kwargs):
+        """Sets the optimizer, the distortion, and for models of one rate the lambda of bits per pixel + lambda * it."""
         assert (lmbda is None) == bool(self.gains)
         super().compile(optimizer=optimizer, **kwargs)
-        self.lmbda = lmbda
+        self.lmbda, self.distortion = lmbda, distortion
         self.means = [tf.keras.metrics.Mean(name=n) for n in ("loss", "bpp", "mse")]
 
     @property
@@ -262,15 +263,14 @@ class LatentCodec(tf.keras.Model):
         estimate = self.estimate(x, training, quality=quality)
         pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
         bpp = (estimate.bits_y + estimate.bits_z) / pixels
-        mse = tf.reduce_mean(tf.math.squared_difference(x, estimate.x_hat), (1, 2, 3))
-        loss = self._weighed(bpp, mse, self._quality_of(x, quality))
-        return tuple(map(tf.reduce_mean, (loss, bpp, mse)))
+        loss = self._weighed(bpp, self.distortion(x, estimate.x_hat), self._quality_of(x, quality))
+        return tuple(map(tf.reduce_mean, (loss, bpp, mse(x, estimate.x_hat))))
 
-    def _weighed(self, bpp: tf.Tensor, mse: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
+    def _weighed(self, bpp: tf.Tensor, distortion: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
         """The loss of each picture, (b,)."""
         if not self.gains:
-            return bpp + self.lmbda * mse
-        return self.gains.weight_of(quality) * (bpp + self.gains.lambda_of(quality) * mse)
+            return bpp + self.lmbda * distortion
+        return self.gains.weight_of(quality) * (bpp + self.gains.lambda_of(quality) * distortion)
 
     def _update(self, values):
         for metric, value in zip(self.means, values):

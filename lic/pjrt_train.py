@@ -32,7 +32,7 @@ from lic.errors import DataError, UsageError, UserError
 from lic.files import shown
 from lic.pjrt import folder as folders
 from lic.pjrt import pictures
-from lic.pjrt.schedule import SCHEDULES, learning_rate
+from lic.pjrt.schedule import SCHEDULES, drops_of, learning_rate
 
 _TITLE = "Runs a training step of `train --export_step` on any device that JAX knows."
 _EXAMPLE = "example: python -m lic.pjrt_train build/step --pictures 'pics/**/*.jpg' --steps 100000 --minutes 60"
@@ -61,6 +61,7 @@ class Run:
         self.program = _program(folders.read_hlo(a.folder, about), about, a.bfloat16)
         self.log = folders.Log(a.folder, ["step", *about["figures"], "learning_rate", "lambda"], self.step)
         self.batches = pictures.batches(source, size, self.side, a.seed, self.step, a.threads)
+        self.drops = drops_of(a.lr_schedule, a.lr_steps)
         self.stopped, self.end = False, time.monotonic() + 60 * a.minutes
         _say(f"{about['script']} {about['preset']}, {source.count} pictures, batches of {size} x {self.side}x"
              f"{self.side}, step {self.step} of {a.steps}")
@@ -109,7 +110,8 @@ class Run:
 
     def _rate(self) -> float:
         a = self.a
-        return learning_rate(self.step, a.steps, rate=a.learning_rate, schedule=a.lr_schedule, warmup=a.warmup_steps)
+        return learning_rate(self.step, a.steps, rate=a.learning_rate, schedule=a.lr_schedule, warmup=a.warmup_steps,
+                             drops=self.drops)
 
     def _look(self, rows: list[list], seconds: float) -> None:
         """Logs steps and tells of their means; stops at a loss that is no number."""
@@ -194,10 +196,12 @@ def _parser() -> _Parser:
     add("--pack_side", type=int, metavar="PIXELS", help="side of these patches (default: one and a half times that of "
                                                         "the exported step)")
     add("--steps", type=int, help="steps of the whole run (default: as exported: epochs x steps an epoch)")
-    add("--minutes", type=float, default=math.inf, help="stop after this time, with a checkpoint (default: never)")
+    add("--minutes", type=float, default=math.inf,
+        help="stop after this time, with a checkpoint; the schedule goes by the steps (default: never)")
     add("--lambda", type=float, dest="lmbda", metavar="LAMBDA", help="lambda of the loss (default: as exported)")
     add("--learning_rate", type=float, help="learning rate of Adam (default: as exported)")
     add("--lr_schedule", metavar="NAME", help=f"{', '.join(SCHEDULES)}, as of `train` (default: as exported)")
+    add("--lr_steps", metavar="FRACTIONS", help="where multistep drops, as of `train` (default: as exported)")
     add("--warmup_steps", type=int, help="steps over which the learning rate grows to its value (default: as exported)")
     add("--seed", type=int, help="seed of patches and noise (default: as exported)")
     add("--bfloat16", action="store_true", help="multiply in bfloat16; weights and all else stay in float32")
@@ -217,7 +221,8 @@ def _with_defaults(a: argparse.Namespace, about: dict) -> argparse.Namespace:
     settings = about["settings"]
     defaults = {**settings, "steps": settings["epochs"] * settings["steps_per_epoch"],
                 "pack_side": 3 * about["arguments"]["pictures"]["shape"][1] // 2}
-    for name in ("steps", "lmbda", "learning_rate", "lr_schedule", "warmup_steps", "seed", "pack_side"):
+    for name in ("steps", "lmbda", "learning_rate", "lr_schedule", "lr_steps", "warmup_steps", "seed",
+                 "pack_side"):
         if getattr(a, name) is None:
             setattr(a, name, defaults[name])
     _check(a)
@@ -235,6 +240,7 @@ def _check(a: argparse.Namespace) -> None:
         raise UsageError("--seed must be a number from 0 to 4294967295")
     if a.lr_schedule not in SCHEDULES:
         raise UsageError(f"--lr_schedule '{a.lr_schedule}' is not one of {', '.join(SCHEDULES)}")
+    drops_of(a.lr_schedule, a.lr_steps)
 
 
 def run(a: argparse.Namespace) -> None:

@@ -27,10 +27,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 import config
-from lic import files, registry, step_state, training
+from lic import files, step_state, training
 from lic.errors import DataError, UsageError
 from lic.pjrt import folder as folders
 from lic.resources import RUN
+from lic.training import initial
+from lic.training.checkpoints import FOLDER, Checkpoints
+from lic.training.compiling import compiled
+from lic.training.folder import make, read
+from lic.training.settings import check
 
 _RUNNER = "pjrt_train.pyz"
 _RUNNER_MODULES = ("__init__", "errors", "drafts", "files", "pjrt_train", "pjrt/__init__", "pjrt/folder",
@@ -80,11 +85,9 @@ class Step:
 
     def __init__(self, script: str, preset: config.Preset, settings: config.Training):
         self.script, self.preset, self.settings = script, preset, settings
+        begins_with = initial.locate(settings.init_from, script, preset.name) if settings.init_from else None
         tf.keras.utils.set_random_seed(settings.seed)
-        precision = "bfloat16" if settings.precision_policy == "mixed_bfloat16" else "float32"
-        self.model = registry.build(script, preset, precision=precision)
-        self.model.compile(training.optimizer_of(settings), None if preset.lambdas else settings.lmbda)
-        self.model.optimizer._create_all_weights(self.model.trainable_variables)
+        self.model = compiled(script, preset, settings, training.Schedule(settings), begins_with)
         self.average = training.Average(self.model.trainable_variables, settings.ema)
         self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.state = step_state.variables(self.model, self.average, self.steps)
@@ -120,53 +123,34 @@ class Step:
         Raises:
           DataError: what stands there does not fit.
         """
-        checkpoint = tf.train.latest_checkpoint(os.path.join(folder, "checkpoints"))
-        further = step_state.further(folder, checkpoint)
-        if further:
-            step_state.restore(further, self.state)
-        elif checkpoint:
-            self._restore(checkpoint)
-        return bool(further or checkpoint)
-
-    def _restore(self, checkpoint: str) -> None:
-        whole = tf.train.Checkpoint(model=self.model, optimizer=self.model.optimizer, steps=self.steps,
-                                    average=self.average.variables)
-        try:
-            whole.restore(checkpoint).assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError):
-            raise DataError(f"checkpoint '{checkpoint}' does not fit (other --preset or --ema, or damaged): give "
-                            "another --train_path") from None
+        return Checkpoints(os.path.join(folder, FOLDER), self.model, self.average, self.steps).restore()
 
 
-def export(script: str, preset: config.Preset, settings: config.Training, folder: str) -> Step:
+def export(script: str, preset: config.Preset, settings: config.Training, folder: str,
+           runtime: config.Runtime | None = None) -> Step:
     """Writes the step of a run, with the state of `settings.train_path` where one stands there, to a folder.
 
     Raises:
       UsageError: settings make no sense, or the folder holds another run, or one that is further.
       DataError: the run can't be taken over, or the folder can't be written.
     """
-    training._check(settings)
+    check(settings, runtime or config.Runtime())
     _check_preset(folder, script, preset)
     step = Step(script, preset, settings)
     step.take_over(settings.train_path)
     _check_steps(folder, int(step.steps))
     program = lower(step, step.arguments, step.state)
-    training._make_folder("export_step", folder)
+    make("export_step", folder)
     _write(folder, step, program)
     return step
 
 
 def _check_preset(folder: str, script: str, preset: config.Preset) -> None:
-    path = os.path.join(folder, RUN)
-    if not os.path.exists(path):
-        return
-    try:
-        run = json.loads(files.read_bytes(path))
-        theirs = run["script"], run["preset"]
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"'{path}' can't be read as the description of a run: give another --export_step") from None
-    if theirs != (script, preset.name):
-        raise UsageError(f"'{folder}' holds a run of {theirs[0]} {theirs[1]}: give another --export_step")
+    path, run = os.path.join(folder, RUN), read(folder)
+    if run is None and os.path.exists(path):
+        raise DataError(f"'{path}' can't be read as the description of a run: give another --export_step")
+    if run and (run["script"], run["preset"]) != (script, preset.name):
+        raise UsageError(f"'{folder}' holds a run of {run['script']} {run['preset']}: give another --export_step")
 
 
 def _check_steps(folder: str, steps: int) -> None:

@@ -23,10 +23,10 @@ OURS = (*PAPERS, "arch_ops", "config", *PACKAGES)
 # may stand anywhere, as long as no circle of imports comes of it.
 FLOORS = (
     ("errors", "drafts", "files"),
-    ("checkerboard", "coders", "bitstream", "images"),
-    ("context",),
+    ("checkerboard", "coders", "bitstream", "images", "metrics"),
+    ("context", "distortion"),
     ("model",),
-    ("data", "metrics", "training", "codec", "export"),
+    ("data", "training", "codec", "export"),
     ("cli", *(f"portability.{name}" for name in ("configurations", "crew", "worker", "probing", "figures", "report"))),
 )
 FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in names}

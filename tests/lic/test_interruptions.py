@@ -285,9 +285,10 @@ def train_here(pictures: Path, run: Path, epochs: int) -> None:
     assert cli.run(SCRIPT, cli.parser_of(SCRIPT).parse_args(command)) == 0
 
 
-def is_writing_a_checkpoint(run: Path) -> bool:
-    with os.scandir(run / "checkpoints") if (run / "checkpoints").is_dir() else os.scandir(run.parent) as entries:
-        return any("_temp" in entry.name or ".tmp" in entry.name for entry in entries)
+def pieces_of_checkpoints(run: Path) -> set[str]:
+    """What stands there while a checkpoint is written; a kill leaves it lying."""
+    names = os.listdir(run / "checkpoints") if (run / "checkpoints").is_dir() else []
+    return {name for name in names if "_temp" in name or ".tmp" in name}
 
 
 def identity_of(run: Path) -> str:
@@ -296,9 +297,10 @@ def identity_of(run: Path) -> str:
 
 def break_training(arguments: tuple, run: Path, how: int, delay: float | None) -> None:
     """Breaks a run off in the middle of writing a checkpoint, or so many seconds after its start."""
+    of_earlier_kills = pieces_of_checkpoints(run)
     process = start(*arguments)
     if delay is None:
-        until(lambda: is_writing_a_checkpoint(run), process)
+        until(lambda: pieces_of_checkpoints(run) - of_earlier_kills, process)
     else:
         time.sleep(delay)
     stop(process, how)

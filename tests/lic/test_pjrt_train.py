@@ -161,7 +161,8 @@ def test_help_and_the_lack_of_jax_are_answered_without_it(process, step, tmp_pat
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (("--steps", 0), 2, "--steps must be a positive number"), (("--lambda", "nan"), 2, "--lambda must be a positive"),
     (("--minutes", -1), 2, "--minutes must be"), (("--seed", -1), 2, "--seed must be a number from 0"),
-    (("--threads", 0), 2, "--threads must be"), (("--lr_schedule", "stairs"), 2, "'stairs' is not one of drop, cosine"),
+    (("--threads", 0), 2, "--threads must be"), (("--lr_schedule", "stairs"), 2, "'stairs' is not one of drop"),
+    (("--lr_schedule", "multistep", "--lr_steps", "2"), 2, "--lr_steps '2' are not rising fractions"),
     (("--pictures", "nowhere/*.png"), 2, "'nowhere/*.png' matches no picture"),
     (("--steps", "many"), 2, "invalid int value: 'many'"),
     (("--pictures", "nowhere.npy"), 1, "'nowhere.npy' can't be read as packed patches"),

@@ -97,7 +97,7 @@ def in_tensorflow(step: step_export.Step, pictures: str):
     batches = patches.batches(patches.open_source(pictures, 64), 2, 64, 3, 0, threads=1)
     with noise_of_xla():
         for n, batch in zip(range(20), batches):
-            rate = learning_rate(n, 20, rate=1e-3, schedule="cosine", warmup=0)
+            rate = learning_rate(n, 20, rate=1e-3, schedule="cosine", warmup=0, drops=())
             arguments = tf.constant(0.01), tf.constant(rate), tf.constant(3, tf.int64)
             rows.append(dict(zip(step.figures, function(tf.constant(batch), *arguments)["figures"].numpy())))
     return rows, {name: v.numpy() for name, v in step.state.items()}

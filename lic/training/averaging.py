@@ -1,0 +1,42 @@
+"""The moving average of the weights, which is saved as the model."""
+
+from __future__ import annotations
+
+import contextlib
+
+import tensorflow as tf
+
+_EVERY = 8   # steps; an average over each would cost as many operations as the optimizer
+
+
+class Average:
+    """Exponential moving average of the weights; over few steps the decay is lower, to forget the first weights."""
+
+    def __init__(self, variables, decay: float):
+        self.decay = decay
+        self.pairs = [(tf.Variable(v, trainable=False), v) for v in variables] if decay else []
+        self.variables = [mean for mean, _ in self.pairs]
+
+    def update(self, steps: tf.Tensor) -> None:
+        """To be called after each step, inside a `tf.function`."""
+        if self.pairs:
+            tf.cond(steps % _EVERY == 0, lambda: self._move(tf.cast(steps, tf.float32)), tf.no_op)
+
+    def _move(self, steps):
+        rate = 1 - tf.minimum(self.decay, (1 + steps) / (10 + steps)) ** _EVERY
+        return tf.group(*[mean.assign_add(rate * (v - mean)) for mean, v in self.pairs])
+
+    @contextlib.contextmanager
+    def in_place(self):
+        """The averages instead of the weights while it lasts."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for mean, v in self.pairs:
+            kept = v.numpy()
+            v.assign(mean)
+            mean.assign(kept)

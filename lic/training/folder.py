@@ -1,0 +1,82 @@
+"""The folder of a run, and `run.json` in it, which says what is trained there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import config
+from lic import files
+from lic.errors import DataError, UsageError
+
+
+def make(flag: str, path: str) -> None:
+    """Makes a folder that a flag names.
+
+    Raises:
+      DataError: it can't be made, or TensorFlow couldn't write there.
+    """
+    try:
+        path.encode()
+        os.makedirs(path, exist_ok=True)
+    except UnicodeEncodeError:
+        raise DataError(f"--{flag} '{files.shown(path)}': TensorFlow writes only under names of UTF-8") from None
+    except OSError as error:
+        raise DataError(f"--{flag} '{files.shown(path)}' can't be made: {error.strerror}") from None
+
+
+def read(path: str) -> dict | None:
+    """What run.json says: `script`, `preset` and `settings`; None where there is none, or none of ours."""
+    try:
+        with open(os.path.join(path, "run.json"), encoding="utf-8") as file:
+            about = json.load(file)
+        return {**about, "script": str(about["script"]), "preset": str(about["preset"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class Folder:
+    """The folder of one run.
+
+    Args:
+      script, preset: what is trained.
+      settings: how, and where.
+    Attributes:
+      slowed: whether the learning rate was lowered because the one of the settings broke the weights.
+    Raises:
+      UsageError: something else is trained there. DataError: its run.json can't be read.
+    """
+
+    def __init__(self, script: str, preset: str, settings: config.Training):
+        self.script, self.preset, self.settings, self.slowed = script, preset, settings, False
+        if os.path.exists(self.path("run.json")):
+            self._check()
+
+    def path(self, *names: str) -> str:
+        """A place in it."""
+        return os.path.join(self.settings.train_path, *names)
+
+    def _check(self) -> None:
+        other = read(self.settings.train_path)
+        if other is None:
+            raise DataError(f"'{self.path('run.json')}' can't be read as the description of a run: give another "
+                            "--train_path")
+        if (other["script"], other["preset"]) != (self.script, self.preset):
+            raise UsageError(f"'{self.settings.train_path}' holds a run of {other['script']} {other['preset']}: give "
+                             "another --train_path")
+        then = other.get("settings")
+        same_rate = isinstance(then, dict) and then.get("learning_rate") == self.settings.learning_rate
+        self.slowed = same_rate and other.get("slowed") is True
+
+    def make(self) -> None:
+        """Also the model's: better now than after the training."""
+        for flag in ("train_path", "model_path"):
+            if getattr(self.settings, flag):
+                make(flag, getattr(self.settings, flag))
+
+    def claim(self) -> None:
+        """Writes down what is trained; only once it is sure that this run can go on with what stands there."""
+        about = {"script": self.script, "preset": self.preset, "settings": dataclasses.asdict(self.settings),
+                 "slowed": self.slowed}
+        files.write_atomically(self.path("run.json"), json.dumps(about, indent=2).encode())

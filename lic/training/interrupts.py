@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM, which find a run between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from lic.errors import UserError
+
+
+class Interrupted(UserError):
+    """Somebody stopped a run; it was saved first (exit code 130)."""
+
+    exit_code = 130
+
+
+class Interrupts:
+    """While it is entered, the first Ctrl-C (or SIGTERM) is only noted, so that it finds a run between two steps.
+
+    The second acts at once.
+    """
+
+    def __init__(self):
+        self.asked = False
+        self._before: dict = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():  # others may not set handlers
+            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, *_):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

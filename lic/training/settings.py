@@ -1,0 +1,41 @@
+"""What of `config.Training` makes no sense, told before anything is built."""
+
+from __future__ import annotations
+
+import math
+
+import config
+from lic.errors import UsageError
+from lic.metrics import MS_SSIM_MIN_SIDE
+from lic.training import schedules
+
+
+def check(settings: config.Training, runtime: config.Runtime) -> None:
+    """Raises UsageError for the first value that can't be meant."""
+    for name in ("epochs", "steps_per_epoch", "batchsize", "patchsize", "preprocess_threads"):
+        if getattr(settings, name) < 1:
+            raise UsageError(f"--{name} must be at least 1")
+    for name, flag in (("lmbda", "lambda"), ("learning_rate", "learning_rate")):
+        if not (getattr(settings, name) > 0 and math.isfinite(getattr(settings, name))):
+            raise UsageError(f"--{flag} must be a positive number")
+    for name in ("warmup_steps", "clip_norm", "minutes"):
+        if not (getattr(settings, name) >= 0 and math.isfinite(getattr(settings, name))):
+            raise UsageError(f"--{name} must be 0 or a positive number")
+    if not 0 <= settings.ema < 1:
+        raise UsageError("--ema must be at least 0 and less than 1")
+    if not 0 <= settings.seed < 2 ** 32:
+        raise UsageError("--seed must be a number from 0 to 4294967295")
+    for name in ("distortion", "lr_schedule", "precision_policy"):
+        if getattr(settings, name) not in config.CHOICES[name]:
+            raise UsageError(f"--{name} '{getattr(settings, name)}' is not one of {', '.join(config.CHOICES[name])}")
+    schedules.drops(settings)
+    if settings.distortion == "ms-ssim":
+        _check_ms_ssim(settings, runtime)
+
+
+def _check_ms_ssim(settings: config.Training, runtime: config.Runtime) -> None:
+    if settings.patchsize < MS_SSIM_MIN_SIDE:
+        raise UsageError(f"--distortion ms-ssim needs a --patchsize of at least {MS_SSIM_MIN_SIDE}: its window of 11 "
+                         "pixels has to fit into the fifth scale")
+    if runtime.tf32:
+        raise UsageError("--distortion ms-ssim takes differences of squares, for which --tf32 is too coarse")

@@ -1,0 +1,76 @@
+"""`train` as a command: killed, interrupted, and refused by its exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lic import codec
+from lic.training import restore_model
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def start(*arguments) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, str(ROOT / "lsk2023.py"), *map(str, arguments)], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def lines_until(process, words: str) -> list[str]:
+    seen = []
+    for line in process.stderr:
+        seen.append(line.rstrip("\n"))
+        if words in line:
+            return seen
+    raise AssertionError(f"'{words}' never came: {seen}")
+
+
+@pytest.mark.slow
+def test_run_that_is_killed_and_then_interrupted_goes_on_from_its_checkpoints_to_a_model(pictures, tmp_path):
+    command = ("train", "--preset", "tiny", "--train_glob", f"{pictures}/*.jpg", "--train_path", tmp_path / "run",
+               "--epochs", 3, "--steps_per_epoch", 40, "--batchsize", 2, "--patchsize", 64, "--learning_rate", "1e-3")
+
+    killed = start(*command)
+    lines = lines_until(killed, "epoch 1/3, step 40 of 120: loss ")
+    killed.kill()          # somewhere in the second epoch
+    killed.communicate()
+    assert len(lines) == 2 and "lsk2023 tiny, " in lines[0] and "5 pictures" in lines[0]
+
+    interrupted = start(*command)
+    lines = lines_until(interrupted, "epoch 2/3, step 80 of 120: loss ")
+    assert lines[1] == "going on from step 40 of 120" and len(lines) == 3
+    interrupted.send_signal(signal.SIGINT)
+    rest = interrupted.communicate(timeout=120)[1].splitlines()
+    assert interrupted.returncode == 130 and len(rest) == 1
+    step = int(rest[0].split("stopped at step ")[1].split(" of 120")[0])
+    assert 80 < step < 120
+
+    script, model = restore_model(str(tmp_path / "run"))     # an interrupted run is a model too
+    assert script == "lsk2023" and model.frozen
+
+    last = start(*command, "--model_path", tmp_path / "model")
+    said = last.communicate(timeout=300)[1].splitlines()
+    assert last.returncode == 0 and said[1] == f"going on from step {step} of 120"
+    assert said[2].startswith("epoch 3/3, step 120 of 120: loss ") and len(said) == 4
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["steps"] == 120
+
+    compress = start("compress", pictures / "0.jpg", tmp_path / "0.tfci", "--model_path", tmp_path / "model")
+    assert compress.communicate(timeout=120)[1] == "" and compress.returncode == 0
+    pixels = codec.load(str(tmp_path / "model")).decompress((tmp_path / "0.tfci").read_bytes())
+    assert pixels.shape == (96, 112, 3)
+
+
+def test_bad_settings_and_bad_pictures_leave_by_their_exit_codes(tmp_path):
+    (tmp_path / "small.png").write_bytes(b"no picture")
+    for arguments, code, words in (
+            (("--epochs", 0), 2, "--epochs must be at least 1"),
+            (("--train_glob", f"{tmp_path}/*.png"), 1, "none of the 1 pictures")):
+        process = start("train", "--preset", "tiny", *arguments, "--train_path", tmp_path / "run")
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == code and said.startswith("lsk2023: ") and words in said
+        assert said.count("\n") == 1 and "Traceback" not in said

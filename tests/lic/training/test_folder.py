@@ -1,0 +1,27 @@
+"""The folder of a run: whose it is, and whether it can be made."""
+
+from __future__ import annotations
+
+import pytest
+
+from lic.errors import DataError, UsageError
+from tests.lic.training.runs import run_of
+
+
+def test_folder_of_another_run_is_refused_and_left_alone(settings, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"script": "lsk2023", "preset": "tiny", "settings": {}}')
+    with pytest.raises(UsageError, match="holds a run of lsk2023 tiny: give another --train_path"):
+        run_of(settings())
+    assert "lsk2023" in (tmp_path / "run" / "run.json").read_text()
+    for text in ("", "[]", "{}", "\0"):
+        (tmp_path / "run" / "run.json").write_text(text)
+        with pytest.raises(DataError, match="can't be read as the description of a run"):
+            run_of(settings())
+
+
+@pytest.mark.parametrize("flag", ["train_path", "model_path"])
+def test_folder_that_cannot_be_made_is_one_line_before_the_training(settings, tmp_path, flag):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=f"--{flag} '.*file/run' can't be made: Not a directory"):
+        run_of(settings(**{flag: str(tmp_path / "file" / "run")}))
