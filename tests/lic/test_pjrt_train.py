@@ -137,6 +137,19 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(pjrt, step):
     assert np.isfinite(state_of(step)["weights/w"]).all()
 
 
+def test_weight_that_is_no_number_is_not_saved_though_the_loss_was_one(step, tmp_path, capsys, monkeypatch):
+    from lic import pjrt_train
+    before = (step / "state.npz").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["x", str(step), "--pictures", f"{tmp_path}/*.png", "--steps", "1",
+                                      "--learning_rate", "1e38"])
+    with pytest.raises(SystemExit) as exit:
+        pjrt_train.main()
+    said = capsys.readouterr().err.splitlines()
+    assert exit.value.code == 1 and said[-2].startswith("step 1 of 1: loss 9")
+    assert said[-1].startswith("pjrt_train: a weight is not a finite number at step 1")
+    assert (step / "state.npz").read_bytes() == before
+
+
 @pytest.mark.slow
 def test_packed_patches_serve_as_pictures_and_need_no_pillow(pjrt, step, tmp_path):
     packed = tmp_path / "packed.npy"
@@ -201,9 +214,9 @@ def test_folder_that_holds_no_sound_step_is_one_line(step, tmp_path, capsys, mon
     broken("step.hlo.xz", b"no module", "is missing or broken: export the step again")
     broken("step.hlo.xz", lzma.compress(b"another"), "does not belong to step.json")
     broken("state.npz", b"no state", "is missing or broken")
-    kind = {"shape": [7], "dtype": "float32"}
-    broken("step.json", json.dumps({**about, "outputs": {**about["outputs"], "weights/w": kind}}).encode(),
-           "does not fit step.json: 1 arrays are missing or of another shape, e.g. weights/w")
+    for kind in ({"shape": [7], "dtype": "float32"}, {"shape": [1], "dtype": "float64"}):
+        broken("step.json", json.dumps({**about, "outputs": {**about["outputs"], "weights/w": kind}}).encode(),
+               "does not fit step.json: 1 arrays are missing or of another shape, e.g. weights/w")
     os.unlink(step / "step.json")
     refused("no exported step in", "`train --export_step` makes one")
 
