@@ -112,7 +112,8 @@ class Step:
         with training.noise_from(seed, self.steps), tf.GradientTape() as tape:
             losses = model.losses_of(pictures, training=True)
         # A table that is looked up has a sparse gradient, in which Adam would search for doubles, one by one in a loop.
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(losses[0], variables)]
+        gradients = tape.gradient(losses[0], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = [tf.convert_to_tensor(g) for g in gradients]
         model.optimizer.apply_gradients(zip(gradients, variables))
         self.average.update(self.steps.assign_add(1))
         return {"figures": tf.stack([*losses, tf.linalg.global_norm(gradients)])}
@@ -167,8 +168,11 @@ def _write(folder: str, step: Step, program: Program) -> None:
     about = {"format": folders.FORMAT, **run, "tensorflow": tf.__version__, "figures": step.figures,
              "hlo_sha256": hashlib.sha256(program.hlo).hexdigest(), **program.about}
     step_state.write(os.path.join(folder, folders.STATE), step.state)
-    for name, data in ((folders.HLO, lzma.compress(program.hlo, preset=3)), (_RUNNER, _runner()),
-                       (RUN, json.dumps(run, indent=2).encode()), (folders.ABOUT, json.dumps(about).encode())):
+    written = {folders.HLO: lzma.compress(program.hlo, preset=3), _RUNNER: _runner(),
+               folders.ABOUT: json.dumps(about).encode()}
+    if not os.path.exists(os.path.join(folder, RUN)):   # a run of TensorFlow keeps its own
+        written[RUN] = json.dumps(run, indent=2).encode()
+    for name, data in written.items():
         files.write_atomically(os.path.join(folder, name), data)
 
 
