@@ -42,7 +42,7 @@ demo: venv
 test: venv-test
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # pytest ends with 5 when there is nothing to run: not a failure here.
 slow: venv-test

@@ -14,6 +14,7 @@ import tensorflow as tf
 from swin_transformers_tf import BasicLayer, Layer, Sequential, SwinBlock, pixel_shuffle
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
+_SMALL = 0.02   # of weights that shall begin as nearly nothing; at zero no gradient would reach those before them
 
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
@@ -262,6 +263,30 @@ class ConvTransBlock(Layer):
         return x + self.conv1_2(tf.concat([conv, self.trans_block(trans)], -1))
 
 
+def hold_components(down: Conv, up: Deconv, components: np.ndarray, mean: np.ndarray, scale: float = 1.0,
+                    centre: bool = False) -> None:
+    """Makes a halving and the doubling that answers it a linear transform and its inverse (`lic.principal`).
+
+    Args:
+      down, up: of stride 2 and kernel 5 or 3; weights of channels that the transform does not need stay, but small.
+      components: (4c, k); mean: (c,) of the input, which is taken off and put back where `centre`.
+      scale: of the k outputs.
+    """
+    c, k = components.shape[0] // 4, components.shape[1]
+    first = down.side // 2 - (down.padding == "same")   # of the two taps that make the blocks
+    here = slice(first, first + 2)
+    kernel, answer = 0.1 * down.kernel.numpy(), 0.1 * up.kernel.numpy()
+    kernel[..., :k], answer[:, :, :c, :k] = 0, 0
+    kernel[here, here, :c, :k] = scale * components.reshape(2, 2, c, k)
+    answer[here, here, :c, :k] = components.reshape(2, 2, c, k) / scale
+    down.kernel.assign(kernel)
+    up.kernel.assign(answer)
+    if centre:
+        assert down.bias is not None
+        down.bias.assign(np.pad(-scale * np.tile(mean, 4) @ components, (0, down.filters - k)))
+        up.bias.assign(np.pad(mean, (0, up.filters - c)))
+
+
 class ResidualBottleneck(Layer):
     """x + conv1(relu(conv3(relu(conv1(x))))), half as wide inside; optionally ends in a ReLU (He et al. 2022)."""
 
@@ -274,6 +299,10 @@ class ResidualBottleneck(Layer):
         self.conv1 = Conv(half, 1, activation=tf.nn.relu)
         self.conv2 = Conv(half, 3, activation=tf.nn.relu)
         self.conv3 = Conv(shape[-1], 1)
+
+    def soften(self) -> None:
+        """Makes what is added small, so that the block begins as nearly nothing."""
+        self.conv3.kernel.assign(_SMALL * self.conv3.kernel)
 
     def call(self, x):
         x = x + self.conv3(self.conv2(self.conv1(x)))
@@ -290,6 +319,13 @@ class AttentionBlock(Layer):
     def build(self, shape):
         self.conv_a = Sequential(ResidualBottleneck(self.unit_relu) for _ in range(3))
         self.conv_b = Sequential([*(ResidualBottleneck(self.unit_relu) for _ in range(3)), Conv(shape[-1], 1)])
+
+    def soften(self) -> None:
+        """Shuts the gate nearly."""
+        gate = self.conv_b.layers[-1]
+        assert isinstance(gate, Conv) and gate.bias is not None
+        gate.kernel.assign(_SMALL * gate.kernel)
+        gate.bias.assign(tf.fill(gate.bias.shape, -6.0))
 
     def call(self, x):
         return x + self.conv_a(x) * tf.sigmoid(self.conv_b(x))

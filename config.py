@@ -7,9 +7,10 @@ Nothing here imports TensorFlow, so that `--help` and `info` answer at once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,8 @@ class ELICPreset(Preset):
       N: widths of the stages at 1/2, 1/4 and 1/8.
       num_units: residual bottleneck blocks a stage.
       groups: channels of the unevenly grouped slices of y.
+      latent_attention: whether attention blocks stand at the latent's end of g_a and g_s, where they are costly.
+      spatial_kernel: of the masked convolutions over the checkerboard.
       hyper_hidden: hidden widths of h_a and of h_s; hyper_out: channels of h_s's output.
       hyper_rdft: whether the kernels of h_a are stored as their Fourier transforms (TFC's default, which the
         published TF script uses: 30 numbers for 25 taps, 12 for 9).
@@ -183,6 +186,8 @@ class ELICPreset(Preset):
     N: tuple[int, int, int] = (192, 192, 192)
     num_units: int = 3
     groups: tuple[int, ...] = (16, 16, 32, 64, 192)
+    latent_attention: bool = True
+    spatial_kernel: int = 5
     hyper_hidden: tuple[tuple[int, int], tuple[int, int]] = ((320, 256), (320, 480))
     hyper_out: int = 640
     hyper_rdft: bool = False
@@ -224,8 +229,8 @@ LSK2023 = (
     _tcm("large", 0x10, 128, 5200),
     _tcm("medium", 0x11, 96, 3700),
     _tcm("small", 0x12, 64, 3200),
-    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=160, hyper_depth=48, N=(8, 20, 32),
-              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=4, max_support_slices=4,
+    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=96, hyper_depth=48, N=(8, 20, 32),
+              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=3, max_support_slices=3,
               slice_hidden=(48, 32), attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
     TCMPreset("tiny", 0x14, bytes_per_pixel=700, latent_depth=16, hyper_depth=8, N=(4, 4, 8),
               head_dims=(4, 4, 4), hyper_N=4, hyper_head_dim=4, num_slices=2, max_support_slices=2,
@@ -238,9 +243,9 @@ ZYC2022 = (
     _tbtc("swint-hyperprior", 0x22, "swin", "hyperprior", 2700),
     _tbtc("conv-charm", 0x23, "conv", "charm", 3700),
     _tbtc("conv-hyperprior", 0x24, "conv", "hyperprior", 3500),
-    ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=192, hyper_depth=48, dims=(24, 48, 72, 192),
-              depths=(1, 2, 2, 2), hyper_depths=(2, 1), head_dim=24, num_slices=6, max_support_slices=6,
-              slice_hidden=((64, 48),) * 6, conventions=TENSORFLOW),
+    ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=120, hyper_depth=48, dims=(24, 48, 72, 120),
+              depths=(1, 2, 2, 2), hyper_depths=(2, 1), head_dim=24, num_slices=5, max_support_slices=5,
+              slice_hidden=((48, 32),) * 5, conventions=TENSORFLOW),
     ZYCPreset("tiny", 0x26, bytes_per_pixel=600, latent_depth=16, hyper_depth=8, dims=(8, 8, 12, 16),
               depths=(1, 2, 1, 1), hyper_depths=(2, 1), head_dim=4, num_slices=2, max_support_slices=2,
               slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW),
@@ -256,10 +261,11 @@ HYPMQW2022 = (
     ELICPreset("elic-chandelier", 0x32, bytes_per_pixel=2600, hyper_hidden=((192, 192), (192, 288)),
                prior_filters=_COMPRESSAI, channel_context="first_and_last",
                conventions=replace(PYTORCH, hyper_order="means_first"), parameter_hidden=((640, 512),) * 5),
-    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=176, hyper_depth=48, N=(24, 40, 80), num_units=2,
-               groups=(16, 16, 24, 40, 80), hyper_hidden=((64, 48), (48, 64)), hyper_out=128,
-               channel_hidden=(40, 32), channel_kernel=3, context_order="channel_first",
-               conventions=_ELIC_TENSORFLOW, parameter_hidden=((48, 40), (48, 40), (64, 56), (96, 88), (176, 160))),
+    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=288, hyper_depth=48, N=(24, 48, 96), num_units=2,
+               groups=(16, 32, 56, 80, 104), latent_attention=False, spatial_kernel=3,
+               hyper_hidden=((48, 48), (48, 64)), hyper_out=128, channel_hidden=(32, 32), channel_kernel=3,
+               context_order="channel_first", conventions=_ELIC_TENSORFLOW,
+               parameter_hidden=((48, 40), (64, 64), (104, 104), (144, 160), (176, 200))),
     ELICPreset("tiny", 0x34, bytes_per_pixel=300, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1,
                groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8),
                channel_kernel=3, context_order="channel_first", conventions=_ELIC_TENSORFLOW,
@@ -378,3 +384,35 @@ class Training:
 def as_dict(preset: Preset) -> dict:
     """The preset as plain JSON-ready data."""
     return dataclasses.asdict(preset)
+
+
+def from_dict(script: str, values: Mapping[str, Any]) -> Preset:
+    """A script's preset out of what `as_dict` gave, also by way of JSON.
+
+    Raises:
+      KeyError, TypeError, ValueError: it is no such thing.
+    """
+    given = {**values, "conventions": Conventions(**values["conventions"])}
+    preset = type(default_preset(script))(**{name: _as_tuples(value) for name, value in given.items()})
+    for f in dataclasses.fields(preset):
+        _require_like(f.name, getattr(preset, f.name), getattr(default_preset(script), f.name))
+    return preset
+
+
+def _as_tuples(value):
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+def _require_like(name: str, value, example) -> None:
+    """Raises ValueError where a field's value isn't of the kind that another preset has there."""
+    if isinstance(example, tuple) and isinstance(value, tuple):
+        alike = all(type(number) in (int, float) for number in _leaves(value))
+    else:
+        alike = type(value) is type(example) or (example is None and type(value) is int)
+    if not alike:
+        raise ValueError(f"{name} is {value!r}")
+
+
+def _leaves(value) -> Iterator:
+    for item in value:
+        yield from _leaves(item) if isinstance(item, tuple) else (item,)

@@ -15,10 +15,12 @@ if __name__ == "__main__":  # before TensorFlow is imported, so that --help answ
     from lic.cli import main
     main("hypmqw2022")
 
+import numpy as np
 import tensorflow as tf
 
-from arch_ops import AttentionBlock, Conv, Deconv, MaskedConv, ResidualBottleneck, conv_stack
+from arch_ops import AttentionBlock, Conv, Deconv, MaskedConv, ResidualBottleneck, conv_stack, hold_components
 from config import ELICPreset
+from lic import principal
 from lic.context import SpaceChannelContext
 from lic.model import LatentCodec
 from swin_transformers_tf import Sequential
@@ -28,6 +30,10 @@ def _units(p: ELICPreset) -> list[ResidualBottleneck]:
     return [ResidualBottleneck() for _ in range(p.num_units)]
 
 
+def _latent_attention(p: ELICPreset) -> list[AttentionBlock]:
+    return [AttentionBlock(p.conventions.unit_relu)] if p.latent_attention else []
+
+
 def analysis(p: ELICPreset) -> Sequential:
     """g_a: (b, h, w, 3) -> (b, h/16, w/16, M) (figure 3)."""
     padding, relu = p.conventions.padding, p.conventions.unit_relu
@@ -35,14 +41,14 @@ def analysis(p: ELICPreset) -> Sequential:
         Conv(p.N[0], 5, 2, padding=padding), *_units(p),
         Conv(p.N[1], 5, 2, padding=padding), *_units(p), AttentionBlock(relu),
         Conv(p.N[2], 5, 2, padding=padding), *_units(p),
-        Conv(p.latent_depth, 5, 2, padding=padding), AttentionBlock(relu)])
+        Conv(p.latent_depth, 5, 2, padding=padding), *_latent_attention(p)])
 
 
 def synthesis(p: ELICPreset) -> Sequential:
     """g_s: (b, h, w, M) -> (b, 16h, 16w, 3) (figure 3)."""
     padding, relu = p.conventions.padding, p.conventions.unit_relu
     return Sequential([
-        AttentionBlock(relu), Deconv(p.N[2], padding=padding), *_units(p),
+        *_latent_attention(p), Deconv(p.N[2], padding=padding), *_units(p),
         Deconv(p.N[1], padding=padding), AttentionBlock(relu), *_units(p),
         Deconv(p.N[0], padding=padding), *_units(p), Deconv(3, padding=padding)])
 
@@ -71,7 +77,7 @@ def context(p: ELICPreset) -> SpaceChannelContext:
     kernels = (5, 5, p.channel_kernel)
     return SpaceChannelContext(
         p.groups, p.conventions.sigma,
-        spatial=[MaskedConv(2 * g, 5) for g in p.groups],
+        spatial=[MaskedConv(2 * g, p.spatial_kernel) for g in p.groups],
         channel=[conv_stack((*p.channel_hidden, 2 * g), kernels, tf.nn.relu) for g in p.groups[1:]],
         parameters=[conv_stack((*hidden, 2 * g), (1, 1, 1), tf.nn.relu)
                     for g, hidden in zip(p.groups, p.parameter_hidden)],
@@ -87,6 +93,17 @@ class ELIC(LatentCodec):
         self.g_a, self.g_s = analysis(preset), synthesis(preset)
         self.h_a, self.h_s = hyper_analysis(preset), hyper_synthesis(preset)
         self.context = context(preset)
+
+    def start_linear(self, patches: np.ndarray, lmbda: float) -> None:
+        """Weights of a good linear transform (`lic.principal`); patches (n, h, w, 3) in 0..1."""
+        downs = [layer for layer in self.g_a.layers if isinstance(layer, Conv)]
+        ups = [layer for layer in self.g_s.layers if isinstance(layer, Deconv)][::-1]
+        for i, stage in enumerate(principal.stages(patches, [down.filters for down in downs])):
+            last = i == len(downs) - 1
+            hold_components(downs[i], ups[i], *stage, principal.scale_of(lmbda) if last else 1.0, centre=last)
+        for layer in (*self.g_a.submodules, *self.g_s.submodules):
+            if isinstance(layer, (ResidualBottleneck, AttentionBlock)):
+                layer.soften()
 
 
 Model = ELIC

@@ -31,6 +31,8 @@ REQUIRES = [
     "numpy>=1.23.5,<2",
     # Reads and writes pictures with their ICC profile and EXIF.
     "Pillow>=9.1",
+    # Interpolates rate-distortion curves (BD-rate). TFC asks for 1.11; any that has PCHIP does.
+    "scipy>=1.7",
     # Rate-distortion plots. Imported only by the function that draws them.
     "matplotlib>=3.5",
     "tqdm>=4.60",
@@ -50,8 +52,26 @@ TEST_REQUIRES = [
     *JAX_REQUIRES,
     # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
     "pytest==8.4.2",
+    "pytest-xdist==3.8.0",  # two test files at a time: most of their time is one thread of Python that traces graphs
     "mypy==1.19.1",
     "ruff==0.17.5",
+    # Writes the checkpoints that `convert` is tested with. The second is the last for Python 3.9.
+    "torch==2.13.0; python_version >= '3.10'",
+    "torch==2.8.0; python_version < '3.10'",
+]
+
+CONVERT_REQUIRES = [
+    # Reads the checkpoints. Before 2.10 a hostile file could write over memory (CVE-2026-24747), before 2.6 run code
+    # (CVE-2025-32434); Python 3.9 has none from 2.10 on.
+    "torch>=2.10; python_version >= '3.10'",
+    "torch>=2.6; python_version < '3.10'",
+]
+
+EVALUATE_REQUIRES = [
+    # The first with AVIF built in.
+    "Pillow>=11.3",
+    # JPEG XL; 1.3.4 is the last for Python 3.9. Under the GPL, so nothing but this extra asks for it.
+    "pillow-jxl-plugin>=1.3.4",
 ]
 
 # A tree without weights is a tree that has yet to be trained: not an error.
@@ -67,7 +87,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
     install_requires=REQUIRES,
-    extras_require={"jax": JAX_REQUIRES, "test": TEST_REQUIRES},
+    extras_require={"test": TEST_REQUIRES, "convert": CONVERT_REQUIRES, "evaluate": EVALUATE_REQUIRES,
+                    "jax": JAX_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
     packages=[
         *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),
@@ -75,7 +96,7 @@ setup(
     ],
     package_dir={"lic.res": "res"} if HAS_RES else {},
     package_data={
-        "lic.res": ["weights/*/model.json", "weights/*/weights.npz"],
+        "lic.res": ["weights/*/model.json", "weights/*/weights.npz", "anchors/*.json"],
         "swin_transformers_tf": ["*.md", "LICENSE*"],  # what was changed against the published Swin code
     },
     include_package_data=False,

@@ -26,6 +26,11 @@ _TITLES = {
     "zyc2022": "SwinT-ChARM and its siblings: Transformer-Based Transform Coding (ICLR 2022)",
     "hypmqw2022": "ELIC: Unevenly Grouped Space-Channel Contextual Adaptive Coding (CVPR 2022)",
 }
+_PEERS = {
+    "lsk2023": "LIC_TCM (jmliu206/LIC_TCM)",
+    "zyc2022": "TBTC (ali-zafari/TBTC), of any of its four models",
+    "hypmqw2022": "CompressAI's Elic2022Official or Elic2022Chandelier (InterDigitalInc/CompressAI)",
+}
 _TRAINING_NAMES = {"lmbda": "lambda"}
 
 
@@ -97,6 +102,22 @@ def _within(least: float, most: float) -> Callable[[str], float]:
     return number
 
 
+def _qualities(text: str) -> tuple[float, ...]:
+    """ "10,30,50" as numbers of 1..100."""
+    numbers = tuple(float(word) for word in text.split(","))
+    if not all(1 <= number <= 100 for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' holds a quality outside 1..100")
+    return numbers
+
+
+_qualities.__name__ = "Q,Q,..."
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """ "jpeg,webp" as names; none for an empty text."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def _add_preset(parser, script: str) -> None:
     names = ", ".join(config.PRESETS[script])
     parser.add_argument("--preset", metavar="NAME",
@@ -159,10 +180,29 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.add_argument("--original", metavar="PICTURE", help="measure the distance to it; prints figures as -V does")
     _add_model_path(p)
 
+    p = _command(commands, script, "evaluate", "measure models beside classical codecs and write a report",
+                 "evaluate 'kodak/*.png' --against jpeg,webp,avif --out report")
+    p.add_argument("inputs", nargs="+", metavar="PICTURE", help="pictures (also globs in quotes)")
+    p.add_argument("--quality", type=_qualities, metavar="Q,Q,...",
+                   help="qualities 1..100 of models of variable rate (default: 10,30,50,70,90)")
+    p.add_argument("--model_path", nargs="+", metavar="MODEL",
+                   help="folders of models, or names of scripts for their bundled ones (default: the bundled one); "
+                        "models of one rate and one preset make a curve together")
+    p.add_argument("--against", type=_names, default=("jpeg", "webp", "avif"), metavar="CODEC,CODEC,...",
+                   help="of jpeg, webp, avif, jpeg2000, jxl; '' for none (default: jpeg,webp,avif)")
+    p.add_argument("--out", default="report", metavar="DIR",
+                   help="folder of the report, which may hold an older one (default: report)")
+
     p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
                  "export exported/1 --model_path build/nano/model")
     p.add_argument("folder", metavar="DIR", help="a new folder")
     _add_model_path(p)
+
+    p = _command(commands, script, "convert", "make a model of a PyTorch checkpoint",
+                 "convert checkpoint.pth.tar --out build/converted")
+    p.add_argument("checkpoint", metavar="CHECKPOINT", help=f"a file of torch.save with weights of {_PEERS[script]}")
+    p.add_argument("--out", metavar="DIR",
+                   help="a new folder for the model (default: the checkpoint's name with .model added)")
 
     p = _command(commands, script, "info", "tell about a file, a model or a preset", "info picture.tfci --json")
     p.add_argument("target", nargs="?", metavar="FILE_OR_MODEL", help="a .tfci file or the folder of a model")

@@ -43,7 +43,7 @@ class Codec:
 
     def __init__(self, graph, about: dict, start: bytes):
         self.graph, self.about, self._start = graph, about, start
-        self._preset = registry.preset(about["script"], about["preset"])
+        self._preset = registry.described(about)
 
     @property
     def weights_id(self) -> str:
@@ -346,7 +346,7 @@ def _arithmetic_of(runtime: config.Runtime) -> bitstream.Arithmetic:
 def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: config.Runtime, **about) -> Codec:
     """A codec of a frozen model."""
     start = bitstream.prefix(_arithmetic_of(runtime), model.preset.code, 0, weights_id)
-    about = {**about, "script": script, "preset": model.preset.name, "weights_id": weights_id.hex(),
+    about = {**about, **registry.describe(script, model.preset), "weights_id": weights_id.hex(),
              "num_strings": model.num_strings,
              "arithmetic": runtime.arithmetic, "precision": runtime.precision, "tf32": runtime.tf32}
     side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
@@ -399,7 +399,7 @@ def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
         with open(os.path.join(folder, SAVED_ABOUT), encoding="utf-8") as file:
             about = json.load(file)
         graph = tf.saved_model.load(folder)
-        identity, preset = bytes.fromhex(about["weights_id"]), registry.preset(about["script"], about["preset"])
+        identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
         made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
         about["num_strings"] = int(about["num_strings"])
     except (OSError, ValueError, KeyError, tf.errors.OpError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import glob
 import json
 import os
@@ -146,6 +147,44 @@ def export(script: str, a: argparse.Namespace) -> None:
     print(f"SavedModel with signatures compress and decompress in '{files.shown(a.folder)}'")
 
 
+def convert(script: str, a: argparse.Namespace) -> None:
+    """`convert`: a PyTorch checkpoint to a model folder."""
+    folder = a.out or f"{a.checkpoint}.model"
+    files.require_new_folder(folder)
+    watch = Stopwatch()
+    with _stage(watch, "read"):
+        from lic import torch_checkpoints
+        checkpoint = torch_checkpoints.read(a.checkpoint)
+    with _stage(watch, "start"):
+        _prepare(a.runtime)
+        from lic import convert as converting
+    with _stage(watch, "convert"):
+        model = _fitted(converting, script, checkpoint)
+    with _stage(watch, "write"):
+        identity = converting.save(model, script, folder, checkpoint.origin(a.checkpoint))
+    print(f"{script} {model.preset.name}, weights {identity.hex()}, in '{files.shown(folder)}'")
+    if a.verbose:
+        print(watch)
+
+
+def _fitted(converting, script: str, checkpoint):
+    """The model with the checkpoint's weights; what does not fit is listed."""
+    try:
+        return converting.model_of(script, checkpoint.state_dict)
+    except converting.Misfit as error:
+        for line in error.findings:
+            print(files.shown(line), file=sys.stderr)
+        raise
+
+
+@contextmanager
+def _stage(watch: Stopwatch, name: str) -> Iterator[None]:
+    """A stage of long work, timed; on a terminal its name stands there as long as it takes."""
+    from tqdm import tqdm
+    with watch(name), tqdm(desc=name, bar_format="{desc} ...", leave=False, disable=not sys.stderr.isatty()):
+        yield
+
+
 def info(script: str, a: argparse.Namespace) -> None:
     """`info`: what a file, a model or a preset is."""
     if a.target and a.preset:
@@ -162,6 +201,26 @@ def info(script: str, a: argparse.Namespace) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):{width}}  {files.shown(_readable(value))}")
+
+
+def evaluate(script: str, a: argparse.Namespace) -> int:
+    """`evaluate`: rate and distortion of models beside classical codecs, as a report."""
+    paths = list(dict.fromkeys(path for name in a.inputs for path in _expand(name)))
+    folders = [resources.locate(name) for name in a.model_path or [script]]
+    from lic.evaluation import classical, learned, measuring, report, samples
+    from lic.evaluation.results import results
+    report.check_target(a.out)
+    against = classical.chosen(a.against)
+    coders = [_codec(folder, a.runtime) for folder in folders]
+    settings = learned.settings(coders, a.quality) + classical.settings(against)
+    learned.warm_up(coders)
+    with _counter(len(paths) * len(settings)) as bar:
+        measured = measuring.measure(paths, settings, samples.evenly(paths), bar, functools.partial(_tell, script))
+    found = results(measured, learned.about(coders), against)
+    print(report.summary(found))
+    report.write(found, a.out)
+    print(f"report in '{files.shown(os.path.join(a.out, 'index.html'))}'")
+    return 1 if measured.failed else 0
 
 
 # Inputs and outputs --------------------------------------------------------------------------------------------------
@@ -215,9 +274,21 @@ def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str
             _make_folder_of(target)
             work(source, target)
         except UserError as error:
-            tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
+            _tell(script, source, error)
             failed = max(failed, error.exit_code)
     return failed
+
+
+def _tell(script: str, source: str, error: UserError) -> None:
+    """One line about an input that failed, above whatever bar there is."""
+    from tqdm import tqdm
+    tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
+
+
+def _counter(total: int):
+    """A bar over the files of an evaluation."""
+    from tqdm import tqdm
+    return tqdm(total=total, unit="file", disable=not sys.stderr.isatty())
 
 
 def _bar(what: str):
@@ -330,7 +401,7 @@ def _about_model(folder: str, runtime: config.Runtime) -> dict:
         about = weights.describe(folder)
     else:
         about = codec.load(folder, runtime).about
-    preset = registry.preset(about["script"], about["preset"])
+    preset = registry.described(about)
     return {"folder": os.path.normpath(folder), **about, **_about_preset(about["script"], preset)}
 
 

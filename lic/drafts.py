@@ -35,6 +35,17 @@ def new_folder(path: str) -> int:
 
 
 @contextlib.contextmanager
+def folder(target: str) -> Iterator[str]:
+    """The path to make a folder at; at the end it takes the place of `target`, which may be an empty folder."""
+    target = os.path.abspath(target)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with beside(target, new_folder) as (draft, _):
+        inner = os.path.join(draft, "whole")  # made by others, with the usual permissions
+        yield inner
+        os.replace(inner, target)
+
+
+@contextlib.contextmanager
 def beside(target: str, make: Callable[[str], int]) -> Iterator[tuple[str, int]]:
     """The path and the descriptor of a draft in the folder of `target`; what is left of it at the end is removed.
 

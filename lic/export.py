@@ -64,12 +64,9 @@ def save(codec: Codec, folder: str) -> None:
         raise UsageError("the model is a SavedModel already: copy its folder")
     folder = os.path.abspath(folder)
     try:
-        if os.path.lexists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
-            raise UsageError(f"'{files.shown(folder)}' exists and is not empty: give a new folder")
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        with drafts.beside(folder, drafts.new_folder) as (draft, _):
-            _write(codec, os.path.join(draft, "model"))
-            os.replace(os.path.join(draft, "model"), folder)  # an empty folder may stand there
+        files.require_new_folder(folder)
+        with drafts.folder(folder) as draft:
+            _write(codec, draft)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise DataError(f"'{files.shown(folder)}' can't be written: {reason}") from None

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Union
 
 from lic import drafts
-from lic.errors import DataError
+from lic.errors import DataError, UsageError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -46,6 +46,23 @@ def shown(path: PathLike) -> str:
     """The path as a person may see it in one line: what is not printable is escaped, an empty one is `''`."""
     text = os.fspath(path)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text) or "''"
+
+
+def require_file(path: PathLike) -> None:
+    """Raises DataError where this is no file that can be read: missing, a directory, a pipe, empty, ..."""
+    with _in_one_line(path, "cannot read"):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "this is no regular file")
+        if not status.st_size:
+            raise DataError(f"cannot read {shown(path)}: the file is empty; write or copy it again")
+        os.close(os.open(path, os.O_RDONLY))
+
+
+def require_new_folder(path: PathLike) -> None:
+    """Raises UsageError where something stands that is no empty folder, OSError where that can't be seen."""
+    if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
+        raise UsageError(f"'{shown(path)}' exists and is not empty: give a new folder")
 
 
 def read_bytes(path: PathLike, limit: int = READ_LIMIT) -> bytes:

@@ -29,7 +29,7 @@ _CHECK_PIECE = 16 * CHECK_ROW * CHECK_ROW  # symbols at a time: whole periods of
 _CRC_START = b"\x62\xf5\x26\x92"
 _ALL_ONES = 0xFFFFFFFF
 
-_RATES = ("a model of one rate", "a model of many rates")
+_RATES = ("one rate", "many rates")
 _ARITHMETIC_NAMES = ("portable", "float32", "TF32", "unknown")
 
 # Prefix, sides of picture and tiles, count, length of the chunks; a varint moves on by five, see `_read_varints`.
@@ -346,8 +346,8 @@ def _prefix_faults(head: tf.Tensor, size: tf.Tensor, prefix: bytes, has_quality:
         (differs(8, 12), tf.strings.join([
             "the file was made by another model: weights id ", tf.strings.reduce_join(_hex(head[8:12])),
             f", here {prefix[8:12].hex()}"])),
-        ((head[7] > 0) != has_quality, f"the file was made by {_RATES[not has_quality]}, "
-         "which this one is not"),
+        ((head[7] > 0) != has_quality, f"the file was made by another model: that has {_RATES[not has_quality]}, "
+         f"this has {_RATES[has_quality]}"),
         (head[7] > bitstream.quality_byte(bitstream.MAX_QUALITY), bitstream.BAD_QUALITY),
         (arithmetic != expected, tf.strings.join([
             "the file was coded with ", tf.gather(_ARITHMETIC_NAMES, arithmetic),

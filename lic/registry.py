@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 import config
 from lic.bitstream import Header
-from lic.errors import UsageError
+from lic.errors import DataError, UsageError
 
 
 def preset(script: str, name: str | None = None) -> config.Preset:
@@ -33,8 +35,44 @@ def maker_of(header: Header) -> tuple[str, str] | None:
     return known and (known[0], config.variable(known[1]).name if header.quality else known[1].name)
 
 
+def describe(script: str, preset: config.Preset) -> dict:
+    """What a model.json says of an architecture: its name, and all of it where that alone would not do."""
+    named: dict[str, Any] = {"script": script, "preset": preset.name}
+    return named if is_named(script, preset) else {**named, "architecture": config.as_dict(preset)}
+
+
+def is_named(script: str, preset: config.Preset) -> bool:
+    """Whether it is one of `config`, not one that a checkpoint's sizes gave."""
+    plain = config.PRESETS[script].get(preset.name.removesuffix(config.VARIABLE))
+    return plain is not None and preset in (plain, config.variable(plain))
+
+
+def described(about: Mapping[str, Any]) -> config.Preset:
+    """The preset that a model.json names, or describes.
+
+    Raises:
+      UsageError: there is no such script or preset. DataError: no model is like this.
+    """
+    script = about["script"]
+    if "architecture" not in about or script not in config.PRESETS:
+        return preset(script, about["preset"])
+    try:
+        return config.from_dict(script, about["architecture"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"model.json describes no model of {script}: {error}") from None
+
+
 def build(script: str, preset: config.Preset, **kwargs):
-    """The model of a preset with fresh weights; keyword arguments as of `lic.model.LatentCodec`."""
-    model = importlib.import_module(script).Model(preset, **kwargs)
-    model.build_weights()
-    return model
+    """The model of a preset with fresh weights; keyword arguments as of `lic.model.LatentCodec`.
+
+    Raises:
+      DataError: a preset that is not of `config` has sizes that do not go together.
+    """
+    try:
+        model = importlib.import_module(script).Model(preset, **kwargs)
+        model.build_weights()
+        return model
+    except Exception as error:  # Python, Keras and TensorFlow each have their own
+        if is_named(script, preset):
+            raise
+        raise DataError(f"no model of {script} has these sizes") from error

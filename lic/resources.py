@@ -14,7 +14,8 @@ from lic.files import shown
 
 MODEL, RUN, SAVED_MODEL = "model.json", "run.json", "saved_model.pb"   # each marks a kind of folder
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_FOLDERS = (os.path.join(_HERE, "res", "weights"), os.path.join(os.path.dirname(_HERE), "res", "weights"))
+_ROOTS = (os.path.join(_HERE, "res"), os.path.join(os.path.dirname(_HERE), "res"))
+_FOLDERS = tuple(os.path.join(root, "weights") for root in _ROOTS)
 
 
 def locate(name: str) -> str:
@@ -43,6 +44,18 @@ def bundled(script: str) -> str:
         if os.path.isfile(os.path.join(path, MODEL)):
             return path
     raise DataError(f"the bundled model of {script} is missing: install again, or give --model_path")
+
+
+def path(*parts: str) -> str:
+    """The path of a file under `res/`.
+
+    Raises:
+      DataError: it is not there.
+    """
+    for root in _ROOTS:
+        if os.path.isfile(os.path.join(root, *parts)):
+            return os.path.join(root, *parts)
+    raise DataError(f"{'/'.join(parts)} is missing: install again")
 
 
 def find(weights_id: bytes) -> str | None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
@@ -174,11 +175,16 @@ def mapping(model) -> dict[str, Entry]:
     return entries
 
 
-def _require_conventions(preset: Preset) -> None:
+def _odd_conventions(preset: Preset) -> list[str]:
+    """Those in which it computes otherwise than PyTorch's models."""
     chandelier = getattr(preset, "channel_context", None) == "first_and_last"
     theirs = dataclasses.replace(config.PYTORCH, hyper_order="means_first" if chandelier else "scales_first")
-    odd = [f.name for f in dataclasses.fields(theirs) if getattr(theirs, f.name) != getattr(preset.conventions, f.name)]
-    if odd:
+    names = [f.name for f in dataclasses.fields(theirs)]
+    return [name for name in names if getattr(theirs, name) != getattr(preset.conventions, name)]
+
+
+def _require_conventions(preset: Preset) -> None:
+    if odd := _odd_conventions(preset):
         raise DataError(f"preset '{preset.name}' computes otherwise than PyTorch's models ({', '.join(odd)}): "
                         "choose one that follows their conventions")
 
@@ -204,6 +210,21 @@ def parameters(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     return {_one_spelling(key): a for key, a in plain.items() if not _BUFFERS.search(key)}
 
 
+class Misfit(DataError):
+    """Weights that do not fit a model.
+
+    Attributes:
+      preset: the model's.
+      findings: a line for each array that does not fit: what is wrong, its name and shape, and the one it should have.
+    """
+
+    def __init__(self, preset: Preset, findings: Mapping[str, list[str]]):
+        self.preset = preset
+        counts = ", ".join(f"{len(lines)} {what}" for what, lines in findings.items() if lines)
+        super().__init__(f"the weights do not fit preset '{preset.name}': {counts}")
+        self.findings = [f"{what}: {line}" for what, lines in findings.items() for line in lines]
+
+
 def load(model, state_dict: Mapping[str, np.ndarray]) -> None:
     """Puts the weights of a PyTorch implementation into a model.
 
@@ -212,28 +233,31 @@ def load(model, state_dict: Mapping[str, np.ndarray]) -> None:
       state_dict: names -> arrays, or tensors that `np.asarray` takes.
 
     Raises:
-      DataError: arrays are missing, superfluous or of another shape, or the preset's conventions fit no PyTorch model.
+      Misfit: arrays are missing, superfluous, of another shape or not finite.
+      DataError: the preset's conventions fit no PyTorch model.
     """
     given = {key: np.asarray(a, np.float32) for key, a in parameters(state_dict).items()}
     expected = {_one_spelling(key): entry for key, entry in mapping(model).items()}
-    _require_same(model, given, expected)
+    _require_fit(model, given, expected)
     arrays = {path: layout.ours(given[key]) for key, (path, layout) in expected.items()}
     _shift_prior(arrays, 1)
     weights.assign(model, arrays)
     model.coding_models = None
 
 
-def _require_same(model, given: Mapping[str, np.ndarray], expected: Mapping[str, Entry]) -> None:
+def _require_fit(model, given: Mapping[str, np.ndarray], expected: Mapping[str, Entry]) -> None:
     variables = weights.named_variables(model)
     shapes = {key: layout.theirs(np.empty(variables[path].shape)).shape for key, (path, layout) in expected.items()}
-    misshapen = [f"{key} {given[key].shape} for {shape}" for key, shape in shapes.items()
-                 if key in given and given[key].shape != shape]
-    problems = {"missing": [k for k in expected if k not in given],
-                "unexpected": [k for k in given if k not in expected], "of another shape": misshapen}
-    found = [f"{len(keys)} {what} ({', '.join(keys[:8])}{', ...' * (len(keys) > 8)})"
-             for what, keys in problems.items() if keys]
-    if found:
-        raise DataError(f"the weights do not fit preset '{model.preset.name}': {'; '.join(found)}")
+    common = [key for key in shapes if key in given]
+    findings = {
+        "missing": [f"{key} {shape}" for key, shape in shapes.items() if key not in given],
+        "unexpected": [f"{key} {a.shape}" for key, a in given.items() if key not in shapes],
+        "of another shape": [f"{key} {given[key].shape} for {shapes[key]}" for key in common
+                             if given[key].shape != shapes[key]],
+        "not finite": [key for key in common if not np.isfinite(given[key]).all()],
+    }
+    if any(findings.values()):
+        raise Misfit(model.preset, findings)
 
 
 def _shift_prior(arrays: dict[str, np.ndarray], sign: int) -> None:
@@ -278,6 +302,7 @@ def _cumulative_logits(arrays: Mapping[str, np.ndarray], z: np.ndarray) -> np.nd
 
 # Recognising --------------------------------------------------------------------------------------------------------
 
+UNKNOWN = "these weights belong to no PyTorch model known here (TCM, TBTC, CompressAI's ELIC)"
 CUSTOM = 15  # number of a preset that has no name, in the code of its script's presets
 
 Shapes = Mapping[str, tuple]
@@ -293,23 +318,35 @@ def preset_of(state_dict: Mapping[str, Any]) -> tuple[str, Preset]:
       DataError: it is none of the known models.
     """
     shapes = {key: tuple(a.shape) for key, a in parameters(state_dict).items()}
+    script = script_of(shapes)
     try:
-        script, sizes = _sizes(shapes)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError):
-        raise DataError("these weights belong to no PyTorch model known here (TCM, TBTC, CompressAI's ELIC)") from None
+        sizes = _SIZES[script](shapes)
+    except KeyError as error:
+        raise DataError(f"{UNKNOWN}: of those of {script} they lack {error.args[0]}") from None
+    except (IndexError, ValueError, ZeroDivisionError, StopIteration):
+        raise DataError(UNKNOWN) from None
     for preset in config.PRESETS[script].values():
         if preset == dataclasses.replace(sizes, name=preset.name, code=preset.code):
             return script, preset
     return script, dataclasses.replace(sizes, name="custom", code=sizes.code // 16 * 16 + CUSTOM)
 
 
-def _sizes(shapes: Shapes) -> tuple[str, Preset]:
-    """The script, and any of its presets with the sizes that are found."""
-    if "h_mean_s.0.conv.weight" in shapes:
-        return "lsk2023", _tcm_sizes(shapes)
-    if "latent_codec.hyper.h_a.0.weight" in shapes:
-        return "hypmqw2022", _elic_sizes(shapes)
-    return "zyc2022", _zyc_sizes(shapes)
+def script_of(state_dict: Mapping[str, Any]) -> str:
+    """The script whose model a state dict looks like by its names, whether all of it fits or not.
+
+    Raises:
+      DataError: it is none of the known models.
+    """
+    nets = {key.split(".")[0] for key in parameters(state_dict)}
+    for net, script in (("h_mean_s", "lsk2023"), ("latent_codec", "hypmqw2022"), ("h_s", "zyc2022")):
+        if {"g_a", net} <= nets:
+            return script
+    raise DataError(UNKNOWN)
+
+
+def pytorch_presets(script: str) -> list[Preset]:
+    """The presets of a script that PyTorch weights may fit."""
+    return [preset for preset in config.PRESETS[script].values() if not _odd_conventions(preset)]
 
 
 def _count(shapes: Shapes, name: str) -> int:
@@ -407,3 +444,6 @@ def _elic_sizes(shapes: Shapes) -> Preset:
         channel_kernel=shapes[f"{y}.channel_context.y1.4.weight"][2],
         parameter_hidden=tuple(_hidden(shapes, f"{y}.latent_codec.y{k}.entropy_parameters")
                                for k in range(len(groups))))
+
+
+_SIZES = MappingProxyType({"lsk2023": _tcm_sizes, "zyc2022": _zyc_sizes, "hypmqw2022": _elic_sizes})

@@ -91,7 +91,7 @@ def save(model, script: str, folder: str, half: bool = False, **about) -> bytes:
     identity = weights_id(arrays)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    description = {"script": script, "preset": model.preset.name, "weights_id": identity.hex(), **about}
+    description = {**registry.describe(script, model.preset), "weights_id": identity.hex(), **about}
     os.makedirs(folder, exist_ok=True)
     files.write_atomically(os.path.join(folder, "weights.npz"), buffer.getvalue())
     files.write_atomically(os.path.join(folder, "model.json"), (json.dumps(description, indent=2) + "\n").encode())
@@ -138,7 +138,7 @@ def load(folder: str, **kwargs):
       DataError: the folder holds no model, or one that is broken.
     """
     about = describe(folder)
-    preset = registry.preset(about["script"], about["preset"])
+    preset = registry.described(about)
     arrays = read_arrays(folder)
     identity = weights_id(arrays)
     if about.get("weights_id") != identity.hex():

@@ -21,6 +21,12 @@ import tensorflow_compression as tfc
 
 from lic import checkerboard, coders, registry, torch_names
 
+# Every kind of layer, in small; and the full sizes, with the presets that have them.
+REDUCED = ("tcm_small", "swint_charm_small", "swint_hyperprior_small", "conv_charm_small", "conv_hyperprior_small",
+           "elic2022_official_small", "elic2022_chandelier_small")
+FULL = {"tcm_n64": "small", "swint_charm": "swint-charm-tbtc", "swint_hyperprior": "swint-hyperprior",
+        "conv_charm": "conv-charm", "conv_hyperprior": "conv-hyperprior", "elic2022_official": "elic-official",
+        "elic2022_chandelier": "elic-chandelier"}
 EXPECTED = Path(__file__).parent / "expected"
 SAMPLE = 2000
 FLOOR = 1e-9  # CompressAI's least likelihood of a symbol, in bits 29.9
@@ -37,6 +43,16 @@ def recipes() -> dict:
 def state_dict(recipe: dict) -> dict[str, np.ndarray]:
     """The weights that a recipe describes: uniform noise around a base, seeded by each array's name."""
     return {name: _weight(name, recipe.get("f16", False), *rule) for name, *rule in recipe["weights"]}
+
+
+def script_of(name: str) -> str:
+    """The script that a model belongs to."""
+    return {"tcm": "lsk2023", "swint": "zyc2022", "conv": "zyc2022", "elic2022": "hypmqw2022"}[name.split("_")[0]]
+
+
+def weights_of(name: str) -> dict[str, np.ndarray]:
+    """The weights of a model."""
+    return state_dict(recipes()[name])
 
 
 def _weight(name: str, half: bool, shape, base: dict, low: float, high: float, stored_as: str | None) -> np.ndarray:

@@ -29,7 +29,7 @@ PARAMETERS = {
     ("hypmqw2022", "elic"): 36_568_131,
     ("hypmqw2022", "elic-official"): 32_062_488,
     ("hypmqw2022", "elic-chandelier"): 33_781_059,
-    ("hypmqw2022", "nano"): 2_765_011,
+    ("hypmqw2022", "nano"): 3_690_387,
     ("hypmqw2022", "tiny"): 66_451,
 }
 
@@ -154,6 +154,22 @@ def test_preset_as_dict_holds_all_of_it():
         stored = json.loads(json.dumps(config.as_dict(preset)))
         assert stored["conventions"] == dataclasses.asdict(preset.conventions)
         assert set(stored) == {field.name for field in dataclasses.fields(preset)}
+
+
+def test_preset_comes_back_from_its_dict_by_way_of_json():
+    import json
+    for script, preset in ALL:
+        stored = json.loads(json.dumps(config.as_dict(preset)))
+        back = config.from_dict(script, stored)
+        assert back == preset and back.bytes_per_pixel == preset.bytes_per_pixel
+
+
+@pytest.mark.parametrize("change", [{"latent_depth": "16"}, {"latent_depth": True}, {"prior_filters": 3},
+                                    {"heads": "4"}, {"slice_hidden": [["a", 1]]}, {"conventions": {"sigma": "loud"}},
+                                    {"colour": 3}])
+def test_dict_that_is_no_preset_is_refused(change):
+    with pytest.raises((TypeError, ValueError)):
+        config.from_dict("zyc2022", {**config.as_dict(config.default_preset("zyc2022")), **change})
 
 
 def test_every_preset_says_what_its_coding_takes_of_memory():

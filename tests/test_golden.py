@@ -21,28 +21,25 @@ from tests import golden
 MOST, TYPICAL = 1e-4, 1e-5   # greatest and root mean square of the relative error
 TIE = 2e-5
 WITH_TIES = ("swint_charm",)
-REDUCED = ("tcm_small", "swint_charm_small", "swint_hyperprior_small", "conv_charm_small", "conv_hyperprior_small",
-           "elic2022_official_small", "elic2022_chandelier_small")
-FULL = ("tcm_n64", "swint_charm", "conv_charm", "elic2022_official")
+FULL = ("tcm_n64", "swint_charm", "conv_charm", "elic2022_official")   # those with outputs
 ARRAYS = ("y", "z", "hyper", "mu", "sigma", "y_hat", "x_hat", "lik_y", "lik_z")
 
 
 class Run:
     """A model under test: `ours` is what it gives, `theirs` what PyTorch gave."""
 
-    def __init__(self, name: str):
-        recipe = golden.recipes()[name]
-        self.tied = name in WITH_TIES
-        self.picture = golden.picture(**recipe["input"])
-        self.model = golden.load(golden.state_dict(recipe))
+    def __init__(self, name: str, model):
+        self.tied, self.model = name in WITH_TIES, model
+        self.picture = golden.picture(**golden.recipes()[name]["input"])
         with np.load(golden.EXPECTED / f"{name}.npz") as stored:
             self.theirs = dict(stored)
         self.ours = golden.outputs(self.model, self.picture, self.theirs["y_symbols"] if self.tied else None)
 
 
-@pytest.fixture(scope="module", params=[*REDUCED, *(pytest.param(name, marks=pytest.mark.slow) for name in FULL)])
+@pytest.fixture(scope="module",
+                params=[*golden.REDUCED, *(pytest.param(name, marks=pytest.mark.slow) for name in FULL)])
 def run(request) -> Run:
-    return Run(request.param)
+    return Run(request.param, golden.load(golden.weights_of(request.param)))
 
 
 def relative_errors(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:

@@ -30,6 +30,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
         shutil.copy(module, source)
     for package in ("lic", "swin_transformers_tf"):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "res" / "anchors", source / "res" / "anchors")
     weights = source / "res" / "weights" / "fake-nano"
     weights.mkdir(parents=True)
     (weights / "model.json").write_text("{}")
@@ -54,6 +55,7 @@ def test_wheel_holds_the_modules_and_the_bundled_weights(wheel):
     names = set(wheel.namelist())
     assert {"arch_ops.py", "config.py", "lic/__init__.py", "swin_transformers_tf/__init__.py"} <= names
     assert {"lic/res/weights/fake-nano/model.json", "lic/res/weights/fake-nano/weights.npz"} <= names
+    assert {"lic/evaluation/__init__.py", "lic/res/anchors/kodak.json"} <= names
 
 
 def test_wheel_holds_nothing_that_users_do_not_need(wheel):

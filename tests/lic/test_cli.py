@@ -20,7 +20,7 @@ from lic.bitstream import Arithmetic, Record
 
 SCRIPTS = tuple(config.PRESETS)
 ROOT = os.path.dirname(os.path.abspath(config.__file__))
-COMMANDS = ("train", "compress", "decompress", "export", "info")
+COMMANDS = ("train", "compress", "decompress", "evaluate", "export", "convert", "info")
 
 
 # The front desk: what is answered without TensorFlow ---------------------------------------------------------------
@@ -114,6 +114,10 @@ MISUSE = [  # (arguments, exit code, what the line says)
     (["compress", "picture.png", "--model_path", "no-model"], 1, "no model in './no-model': it has no model.json"),
     (["decompress", "file.tfci", "--model_path", "no-model"], 1, "no model in './no-model'"),
     (["export", "new", "--model_path", "no-model"], 1, "no model in './no-model'"),
+    (["convert"], 2, "CHECKPOINT"),
+    (["convert", "nothing.pth.tar"], 1, "cannot read nothing.pth.tar: no such file"),
+    (["convert", "text.txt"], 1, "text.txt: this is no file of torch.save"),
+    (["convert", "text.txt", "--out", "."], 2, "'.' exists and is not empty: give a new folder"),
     (["info", "no-model"], 1, "no model in './no-model'"),
     (["compress", "nothing*.png"], 2, "'nothing*.png' matches no file"),
     (["compress", "*.png", "all.tfci"], 2, "2 inputs can't go into the one file 'all.tfci': give --out DIR"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lic import files
-from lic.errors import DataError
+from lic.errors import DataError, UsageError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and devices of POSIX")
 
@@ -332,3 +332,42 @@ def test_a_slow_reader_gets_everything(tmp_path):
 def test_a_strange_name_is_shown_in_one_printable_line(tmp_path):
     line = refusal(files.read_bytes, str(tmp_path / "two\nlines\udcff\x1b[31m"))
     assert "two\\nlines\\udcff\\x1b[31m" in line
+
+
+# Asked beforehand -----------------------------------------------------------------------------------------------------
+
+def test_only_a_regular_file_with_something_in_it_passes_for_a_file(tmp_path):
+    (tmp_path / "file").write_text("a")
+    files.require_file(tmp_path / "file")
+    (tmp_path / "empty").write_text("")
+    os.symlink("nowhere", tmp_path / "link")
+    for name, says in (("empty", "the file is empty"), ("none", "no such file"), ("link", "no such file"),
+                       (".", "this is a directory"), ("file/a", "a part of this path is a file")):
+        with pytest.raises(DataError, match=says):
+            files.require_file(tmp_path / name)
+
+
+@posix
+def test_pipe_does_not_pass_for_a_file_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="no regular file"):
+        files.require_file(tmp_path / "pipe")
+
+
+@posix
+def test_file_that_may_not_be_read_does_not_pass(mortal):
+    (mortal / "sealed").write_text("a")
+    (mortal / "sealed").chmod(0)
+    with pytest.raises(DataError, match="permission denied"):
+        files.require_file(mortal / "sealed")
+
+
+def test_nothing_and_an_empty_folder_pass_for_a_new_folder(tmp_path):
+    (tmp_path / "file").write_text("a")
+    (tmp_path / "empty").mkdir()
+    os.symlink("nowhere", tmp_path / "link")
+    files.require_new_folder(tmp_path / "none")
+    files.require_new_folder(tmp_path / "empty")
+    for name in ("file", "link", "."):
+        with pytest.raises(UsageError, match="exists and is not empty"):
+            files.require_new_folder(tmp_path / name)

@@ -325,12 +325,12 @@ def test_file_with_a_quality_is_what_python_writes_and_reads(quality):
         tf.constant([r.seal for r in records], tf.int64), tf.constant([r.phase for r in records]), tf.constant(byte))
     assert packed.numpy() == data
     assert graph_bitstream.unpack(data, START, 2, has_quality=True).quality.numpy() == byte
-    assert refusal(unpack_two, data) == "the file was made by a model of many rates, which this one is not"
+    assert refusal(unpack_two, data) == "the file was made by another model: that has many rates, this has one rate"
 
 
 def test_model_of_many_rates_refuses_files_of_one():
     refused = refusal(lambda data: graph_bitstream.unpack(data, START, 2, has_quality=True), small_file())
-    assert refused == "the file was made by a model of one rate, which this one is not"
+    assert refused == "the file was made by another model: that has one rate, this has many rates"
 
 
 def test_each_kind_of_foreign_file_has_its_own_line():
@@ -343,7 +343,7 @@ def test_each_kind_of_foreign_file_has_its_own_line():
     assert unpack(coded_as(0, 0x22, 0, WEIGHTS)) == (
         "the file was made by another model or preset: model code 34, here 33")
     assert unpack(coded_as(0, 0x21, 9, WEIGHTS)) == (
-        "the file was made by a model of many rates, which this one is not")
+        "the file was made by another model: that has many rates, this has one rate")
     assert unpack(coded_as(0, 0x21, 0, b"\xde\xad\xbe\xef")) == (
         "the file was made by another model: weights id deadbeef, here 0123abcd")
     assert unpack(coded_as(2, 0x21, 0, WEIGHTS)) == (

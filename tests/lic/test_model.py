@@ -134,7 +134,7 @@ def test_decoder_reconstructs_exactly_what_was_estimated(tiny, picture):
 
 def test_reconstruction_is_8_bit_rounded_and_clipped(tiny, monkeypatch):
     values = np.float32([-3, 0.4, 0.6, 254.5, 255.4, 300]).reshape(1, 1, 2, 3)
-    monkeypatch.setattr(tiny, "synthesise", lambda y_hat: tf.constant(values))
+    monkeypatch.setattr(tiny, "synthesise", lambda y_hat, quality: tf.constant(values))
     picture = tiny.reconstruct(None, 1, 2)
     assert picture.dtype == tf.uint8 and picture.numpy().ravel().tolist() == [0, 0, 1, 254, 255, 255]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -61,3 +62,9 @@ def test_folder_that_is_not_there_is_said_so_in_one_line(tmp_path):
     with pytest.raises(DataError) as error:
         resources.locate(str(tmp_path / "line\nbreak"))
     assert "there is no such folder" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_resource_is_found_or_its_absence_said_in_one_line():
+    assert os.path.getsize(resources.path("anchors", "kodak.json")) > 0
+    with pytest.raises(DataError, match=r"^anchors/none.json is missing: install again$"):
+        resources.path("anchors", "none.json")
