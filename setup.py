@@ -41,7 +41,15 @@ REQUIRES = [
     "setuptools<81",
 ]
 
+JAX_REQUIRES = [
+    # Runs exported training steps. The last jax for Python 3.9; takes ml_dtypes 0.2.0, at which TF 2.14 holds it. Where
+    # there is no TensorFlow newer ones do as well.
+    "jax==0.4.30",
+    "jaxlib==0.4.30",
+]
+
 TEST_REQUIRES = [
+    *JAX_REQUIRES,
     # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
     "pytest==8.4.2",
     "pytest-xdist==3.8.0",  # two test files at a time: most of their time is one thread of Python that traces graphs
@@ -79,7 +87,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
     install_requires=REQUIRES,
-    extras_require={"test": TEST_REQUIRES, "convert": CONVERT_REQUIRES, "evaluate": EVALUATE_REQUIRES},
+    extras_require={"test": TEST_REQUIRES, "convert": CONVERT_REQUIRES, "evaluate": EVALUATE_REQUIRES,
+                    "jax": JAX_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
     packages=[
         *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),

@@ -147,6 +147,9 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.epilog = f"{_lambdas(script)}\n\n{p.epilog}"
     _add_preset(p, script)
     _add_fields(p, config.Training, _TRAINING_NAMES, suppress=False)
+    p.add_argument("--export_step", metavar="DIR",
+                   help="do not train: write the training step to this folder, as a program that lic.pjrt_train runs "
+                        "on any device that JAX knows, from where the run in TRAIN_PATH stands, if there is one")
 
     p = _command(commands, script, "compress", "compress pictures to .tfci files",
                  "compress picture.png picture.tfci --quality 30 -V")

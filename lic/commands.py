@@ -40,8 +40,19 @@ def train(script: str, a: argparse.Namespace) -> None:
     """`train`: to the end, or on from where a run stopped."""
     preset = registry.preset(script, a.preset)
     _prepare(a.runtime)
+    if a.export_step:
+        return _export_step(script, preset, a)
     from lic.training import Run
     Run(script, preset, a.training, a.runtime).train()
+
+
+def _export_step(script: str, preset: config.Preset, a: argparse.Namespace) -> None:
+    from lic import step_export
+    settings, shown = a.training, files.shown(a.export_step)
+    step = step_export.export(script, preset, settings, a.export_step, a.runtime)
+    print(f"step {int(step.steps)} of {script} {preset.name}, for batches of {settings.batchsize} x "
+          f"{settings.patchsize}x{settings.patchsize}, in '{shown}'; where jax is:\n"
+          f"python {shown}/pjrt_train.pyz {shown} --pictures 'pics/**/*.jpg'")
 
 
 def compress(script: str, a: argparse.Namespace) -> int:

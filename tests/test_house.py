@@ -33,8 +33,9 @@ FLOORS = (
 FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in names}
 
 KNOW_TFC = {"lic.coders", "lic.model", "lic.tables"}  # its entropy models, its prior, its table quantiser
-WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli")  # `--help` has to answer at once
-HEAVY = {"tensorflow", "tensorflow_compression", "tensorflow_probability", "tensorflow_datasets", "keras"}
+# `--help` has to answer at once, and where JAX trains there is no TensorFlow.
+WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli", "lic.pjrt_train")
+HEAVY = {"tensorflow", "tensorflow_compression", "tensorflow_probability", "tensorflow_datasets", "keras", "jax"}
 ONLY_WHERE_USED = {"matplotlib", "tensorflow_datasets", "torch"}
 PICKLES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 # Runs the definition that stands in format.md, a file of this repository, as the reference.

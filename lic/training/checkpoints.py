@@ -6,7 +6,7 @@ import os
 
 import tensorflow as tf
 
-from lic import registry
+from lic import registry, step_state
 from lic.errors import DataError
 from lic.training import folder as folders
 from lic.training.averaging import Average
@@ -27,6 +27,7 @@ class Checkpoints:
 
     def __init__(self, folder: str, model, average: Average, steps: tf.Variable):
         self.folder = folder
+        self._state = step_state.variables(model, average, steps)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer, steps=steps,
                                                average=average.variables)
         self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=2)
@@ -37,11 +38,15 @@ class Checkpoints:
         return self._manager.latest_checkpoint
 
     def restore(self) -> bool:
-        """Takes everything from the last one; returns whether there is one.
+        """Takes everything from the last one, or from where JAX went on; returns whether there is one.
 
         Raises:
           DataError: it belongs to other settings, or is damaged.
         """
+        further = step_state.further(os.path.dirname(self.folder), self.latest)
+        if further:
+            step_state.restore(further, self._state)
+            return True
         if self.latest is None:
             return False
         try:
@@ -73,10 +78,14 @@ def restore_model(folder: str, **kwargs):
     if run is None:
         raise DataError(f"no model in '{folder}': it has neither model.json nor run.json")
     latest = tf.train.latest_checkpoint(os.path.join(folder, FOLDER))
-    if latest is None:
+    further = step_state.further(folder, latest)
+    if latest is None and further is None:
         raise DataError(f"the run in '{folder}' has no checkpoint yet")
     model = registry.build(run["script"], registry.preset(run["script"], run["preset"]), **kwargs)
-    _restore_weights(model, latest)
+    if further:
+        step_state.restore_model(further, model)
+    else:
+        _restore_weights(model, latest)
     model.freeze()
     return run["script"], model
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 @contextlib.contextmanager
-def noise_from(seed: int, step: tf.Tensor):
+def noise_from(seed: int | tf.Tensor, step: tf.Tensor):
     """While a training step is traced in here, its noise is a function of the seed and the step.
 
     TFC draws it from `tf.random.uniform`, whose state stands in no checkpoint, and offers no other way. XLA makes other
@@ -18,7 +18,7 @@ def noise_from(seed: int, step: tf.Tensor):
     draws, original = itertools.count(), tf.random.uniform
 
     def uniform(shape, minval=0, maxval=None, dtype=tf.float32, **_):
-        key = tf.stack([tf.constant(seed * 7919 + next(draws), tf.int64), step])
+        key = tf.stack([tf.convert_to_tensor(seed, tf.int64) * 7919 + next(draws), step])
         return tf.random.stateless_uniform(shape, key, minval, maxval, dtype)
 
     tf.random.uniform = uniform

@@ -10,18 +10,17 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 import config
-from lic import data, registry, weights
-from lic.distortion import DISTORTIONS
+from lic import data, weights
 from lic.errors import DataError
 from lic.model import STRIDE
 from lic.training import initial, reports
 from lic.training.averaging import Average
 from lic.training.checkpoints import FOLDER, Checkpoints
 from lic.training.clock import Clock
+from lic.training.compiling import compiled
 from lic.training.folder import Folder, make
 from lic.training.interrupts import Interrupted, Interrupts
 from lic.training.noise import noise_from
-from lic.training.optimizer import optimizer_of
 from lic.training.recovery import NotFinite, Recovery
 from lic.training.schedules import Schedule
 from lic.training.settings import check, check_preset
@@ -53,7 +52,9 @@ class Run:
         self.folder.make()
         tf.keras.utils.set_random_seed(settings.seed)
         self.schedule = Schedule(settings)
-        self.model = self._compiled_model()
+        self.model = compiled(script, preset, settings, self.schedule, self.begins_with)
+        if settings.linear_start and not self._has_checkpoint():
+            initial.make_linear(self.model, settings.lmbda, self.source)
         self.average = Average(self.model.trainable_variables, settings.ema)
         self.validation = Validation(settings.validation_glob, self.model)
         self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -68,22 +69,12 @@ class Run:
 
     def _initial(self) -> str | None:
         """The folder of the weights to begin with; a run that goes on has its own."""
-        if not self.settings.init_from or tf.train.latest_checkpoint(self.folder.path(FOLDER)):
+        if not self.settings.init_from or self._has_checkpoint():
             return None
         return initial.locate(self.settings.init_from, self.script, self.preset.name)
 
-    def _compiled_model(self):
-        precision = "bfloat16" if self.settings.precision_policy == "mixed_bfloat16" else "float32"
-        model = registry.build(self.script, self.preset, precision=precision)
-        if self.begins_with:
-            initial.take(model, self.begins_with)
-        elif self.settings.linear_start:
-            initial.make_linear(model, self.settings.lmbda, self.source)
-        model.compile(optimizer_of(self.settings, self.schedule), None if self.preset.lambdas else self.settings.lmbda,
-                      DISTORTIONS[self.settings.distortion])
-        # Made by the first step, the optimizer's variables would have it traced twice: a minute for large models.
-        model.optimizer._create_all_weights(model.trainable_variables)
-        return model
+    def _has_checkpoint(self) -> bool:
+        return tf.train.latest_checkpoint(self.folder.path(FOLDER)) is not None
 
     @property
     def total(self) -> int:

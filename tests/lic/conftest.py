@@ -64,3 +64,37 @@ def codecs(saved):
     """The codec of each of these folders, for all tests of a run."""
     import lic
     return {name: lic.load(str(folder)) for name, folder in saved.items()}
+
+
+@pytest.fixture(scope="session")
+def toy_step():
+    """toy_step(folder): an exported step that is no model, which JAX compiles in a moment; its loss begins at 9."""
+    from types import SimpleNamespace
+
+    import tensorflow as tf
+
+    import config
+    from lic import step_export
+
+    def write(folder, **settings):
+        state = {"weights/w": tf.Variable([3.0]), "adam_m/w": tf.Variable([0.0]),
+                 "steps": tf.Variable(0, dtype=tf.int64)}
+
+        def step(pictures, lmbda, learning_rate, seed):
+            w, mean = state["weights/w"], tf.reduce_mean(tf.cast(pictures, tf.float32))
+            loss = tf.reduce_sum(tf.square(w))
+            state["adam_m/w"].assign(2 * w)
+            w.assign_sub(learning_rate * 2 * w)
+            state["steps"].assign_add(1)
+            return {"figures": tf.stack([loss, mean, lmbda, tf.cast(seed, tf.float32)])}
+
+        made_of = config.Training(epochs=2, steps_per_epoch=6, batchsize=2, patchsize=32, learning_rate=0.1, seed=5,
+                                  lr_schedule="constant", **settings)
+        arguments = step_export.Step.arguments.fget(SimpleNamespace(settings=made_of))
+        toy = SimpleNamespace(script="toy", preset=SimpleNamespace(name="tiny"), settings=made_of, state=state,
+                              figures=["loss", "mean", "lambda_seen", "seed_seen"])
+        folder.mkdir()
+        step_export._write(str(folder), toy, step_export.lower(step, arguments, state))
+        return folder
+
+    return write

@@ -1,0 +1,270 @@
+"""Trains where TensorFlow 2.14 can't go: runs a step of `train --export_step` on any device that JAX knows.
+
+    python -m lic.pjrt_train build/step --pictures 'pics/**/*.jpg'
+    python build/step/pjrt_train.pyz build/step --pictures 'pics/**/*.jpg'    # without this project
+
+Needs jax and numpy, and Pillow to read pictures. The run goes on from `state.npz` in the folder, writes it anew as its
+checkpoint, and adds a line for each step to `log.csv`. Afterwards the folder is that of a training run: `train
+--train_path` goes on from it and `compress --model_path` takes it.
+
+Gotchas:
+* The first step compiles the program, which takes minutes for large models; only once, where the environment variable
+  JAX_COMPILATION_CACHE_DIR names a folder.
+* XLA may multiply float32 with the precision of TF32 on GPUs that have it.
+* On processors some versions of jaxlib (0.11) stand still for ever in such a program; then
+  XLA_FLAGS=--xla_cpu_multi_thread_eigen=false helps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import sys
+import time
+from typing import NoReturn
+
+import numpy as np
+
+from lic.errors import DataError, UsageError, UserError
+from lic.files import shown
+from lic.pjrt import folder as folders
+from lic.pjrt import pictures
+from lic.pjrt.schedule import SCHEDULES, drops_of, learning_rate
+
+_TITLE = "Runs a training step of `train --export_step` on any device that JAX knows."
+_EXAMPLE = "example: python -m lic.pjrt_train build/step --pictures 'pics/**/*.jpg' --steps 100000 --minutes 60"
+
+
+class Interrupted(UserError):
+    """Somebody stopped a run; it was saved first."""
+
+    exit_code = 130
+
+
+class Run:
+    """A run from where the folder's state stands.
+
+    Args:
+      a: the arguments of the command line.
+      about: what step.json says.
+    """
+
+    def __init__(self, a: argparse.Namespace, about: dict):
+        self.a, self.about = a, about
+        size, self.side = about["arguments"]["pictures"]["shape"][:2]
+        source = pictures.open_source(a.pictures, self.side)
+        self.state = folders.read_state(a.folder, about)
+        self.step = self.saved = int(self.state["steps"])
+        self.program = _program(folders.read_hlo(a.folder, about), about, a.bfloat16)
+        self.log = folders.Log(a.folder, ["step", *about["figures"], "learning_rate", "lambda"], self.step)
+        self.batches = pictures.batches(source, size, self.side, a.seed, self.step, a.threads)
+        self.drops = drops_of(a.lr_schedule, a.lr_steps)
+        self.stopped, self.end = False, time.monotonic() + 60 * a.minutes
+        _say(f"{about['script']} {about['preset']}, {source.count} pictures, batches of {size} x {self.side}x"
+             f"{self.side}, step {self.step} of {a.steps}")
+
+    def train(self) -> None:
+        """To the last step, to the end of the time, or to an interruption.
+
+        Raises:
+          Interrupted: by Ctrl-C or SIGTERM, after the state was saved. DataError: it can't go on.
+        """
+        _say(f"compiling for {self.program.device}")
+        with _noted(self._stop), contextlib.closing(self.batches), _told_of_memory():
+            last = self.step + 1   # the first step tells whether all is well, and takes the time of compiling
+            while not self._is_over():
+                self._look(*self._advance(last))
+                if self.step % self.a.save_every == 0:
+                    self.save()
+                last = min(self.a.steps, self._next(self.a.log_every), self._next(self.a.save_every))
+            self.save()
+        if self.stopped:
+            raise Interrupted(f"stopped at step {self.step} of {self.a.steps}; the same command goes on from there")
+        _say(f"step {self.step} of {self.a.steps}: saved in '{shown(self.a.folder)}'")
+
+    def _is_over(self) -> bool:
+        return self.step >= self.a.steps or self.stopped or time.monotonic() >= self.end
+
+    def _stop(self, *_) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True
+
+    def _next(self, every: int) -> int:
+        return (self.step // every + 1) * every
+
+    def _advance(self, last: int) -> tuple[list[list], float]:
+        """At least a step, at most up to `last`; returns their rows of the log, and the seconds that they took."""
+        rows, start = [], time.monotonic()
+        while not rows or (self.step < last and not self._is_over()):
+            rate = self._rate()
+            self.state, results = self.program(
+                self.state, **{"pictures": next(self.batches), "lambda": np.float32(self.a.lmbda),
+                               "learning_rate": np.float32(rate), "seed": np.int64(self.a.seed)})
+            self.step += 1
+            rows.append((self.step, results["figures"], rate))   # on the device: reading would wait for the step
+        return [[step, *map(float, f), rate, self.a.lmbda] for step, f, rate in rows], time.monotonic() - start
+
+    def _rate(self) -> float:
+        a = self.a
+        return learning_rate(self.step, a.steps, rate=a.learning_rate, schedule=a.lr_schedule, warmup=a.warmup_steps,
+                             drops=self.drops)
+
+    def _look(self, rows: list[list], seconds: float) -> None:
+        """Logs steps and tells of their means; stops at a loss that is no number."""
+        names = self.about["figures"]
+        means = np.mean([row[1:1 + len(names)] for row in rows], 0)
+        if not np.isfinite(means).all():
+            self._refuse("the loss or its gradient")
+        self.log.add(rows)
+        _say(f"step {self.step} of {self.a.steps}: " + ", ".join(f"{n} {m:.4g}" for n, m in zip(names, means))
+             + f", {1000 * seconds / len(rows):.0f} ms a step")
+
+    def save(self) -> None:
+        """Writes the state, unless it is written, or would take the place of a good one with numbers that are none."""
+        if self.step == self.saved:
+            return
+        arrays = {name: np.asarray(array) for name, array in self.state.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            self._refuse("a weight")
+        folders.write_state(self.a.folder, arrays)
+        self.saved = self.step
+
+    def _refuse(self, what: str) -> None:
+        raise DataError(f"{what} is not a finite number at step {self.step}: try a lower --learning_rate; "
+                        f"'{folders.STATE}' holds the last good state")
+
+
+@contextlib.contextmanager
+def _noted(handler):
+    """While it is entered, Ctrl-C and SIGTERM are only noted."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def _told_of_memory():
+    """JAX has no exception of its own for it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise DataError("not enough memory on the device: export the step with a smaller --batchsize") from None
+
+
+def _program(hlo: bytes, about: dict, bfloat16: bool):
+    try:
+        from lic.pjrt.program import Program
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in ("jax", "jaxlib"):
+            raise
+        raise UsageError("jax is missing: pip install 'lic-tf[jax]', or where there is a GPU pip install 'jax[cuda12]' "
+                         "numpy Pillow") from None
+    return Program(hlo, about, bfloat16)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# The command line ----------------------------------------------------------------------------------------------------
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and where help is."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"pjrt_train: {shown(message)} (see --help)")
+        sys.exit(2)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="pjrt_train", description=_TITLE, epilog=_EXAMPLE,
+                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="what `train --export_step` made; holds the checkpoint and the log, too")
+    add("--pictures", metavar="GLOB", required=True,
+        help="pictures to train on, e.g. 'pics/**/*.jpg', or a file of --pack, which ends in .npy")
+    add("--pack", metavar="FILE.npy", help="do not train: cut the pictures into patches and write them to this file")
+    add("--pack_side", type=int, metavar="PIXELS", help="side of these patches (default: one and a half times that of "
+                                                        "the exported step)")
+    add("--steps", type=int, help="steps of the whole run (default: as exported: epochs x steps an epoch)")
+    add("--minutes", type=float, default=math.inf,
+        help="stop after this time, with a checkpoint; the schedule goes by the steps (default: never)")
+    add("--lambda", type=float, dest="lmbda", metavar="LAMBDA", help="lambda of the loss (default: as exported)")
+    add("--learning_rate", type=float, help="learning rate of Adam (default: as exported)")
+    add("--lr_schedule", metavar="NAME", help=f"{', '.join(SCHEDULES)}, as of `train` (default: as exported)")
+    add("--lr_steps", metavar="FRACTIONS", help="where multistep drops, as of `train` (default: as exported)")
+    add("--warmup_steps", type=int, help="steps over which the learning rate grows to its value (default: as exported)")
+    add("--seed", type=int, help="seed of patches and noise (default: as exported)")
+    add("--bfloat16", action="store_true", help="multiply in bfloat16; weights and all else stay in float32")
+    add("--threads", type=int, default=os.cpu_count() or 1, help="pictures that are read at the same time (default: "
+                                                                 "%(default)s)")
+    add("--log_every", type=int, default=20, help="steps between lines (default: %(default)s)")
+    add("--save_every", type=int, default=1000, help="steps between checkpoints (default: %(default)s)")
+    return parser
+
+
+def _with_defaults(a: argparse.Namespace, about: dict) -> argparse.Namespace:
+    """What was not given is as exported.
+
+    Raises:
+      UsageError: a number is out of its range.
+    """
+    settings = about["settings"]
+    defaults = {**settings, "steps": settings["epochs"] * settings["steps_per_epoch"],
+                "pack_side": 3 * about["arguments"]["pictures"]["shape"][1] // 2}
+    for name in ("steps", "lmbda", "learning_rate", "lr_schedule", "lr_steps", "warmup_steps", "seed",
+                 "pack_side"):
+        if getattr(a, name) is None:
+            setattr(a, name, defaults[name])
+    _check(a)
+    return a
+
+
+def _check(a: argparse.Namespace) -> None:
+    for name in ("steps", "minutes", "lmbda", "learning_rate", "threads", "log_every", "save_every", "pack_side"):
+        value = getattr(a, name)
+        if not value > 0 or (value == math.inf and name != "minutes"):
+            raise UsageError(f"--{'lambda' if name == 'lmbda' else name} must be a positive number")
+    if a.warmup_steps < 0:
+        raise UsageError("--warmup_steps must be 0 or a positive number")
+    if not 0 <= a.seed < 2 ** 32:
+        raise UsageError("--seed must be a number from 0 to 4294967295")
+    if a.lr_schedule not in SCHEDULES:
+        raise UsageError(f"--lr_schedule '{a.lr_schedule}' is not one of {', '.join(SCHEDULES)}")
+    drops_of(a.lr_schedule, a.lr_steps)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Runs the parsed command."""
+    about = folders.read_about(a.folder)
+    a = _with_defaults(a, about)
+    if a.pack:
+        count = pictures.pack(a.pictures, a.pack, a.pack_side)
+        _say(f"patches of {a.pack_side}x{a.pack_side} in '{shown(a.pack)}': {count}")
+        return
+    Run(a, about).train()
+
+
+def main() -> None:
+    """The command; exit codes as of the project's scripts."""
+    try:
+        run(_parser().parse_args())
+    except UserError as error:
+        _say(f"pjrt_train: {shown(str(error))}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("pjrt_train: interrupted")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
