@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 import config
-from lic import data, weights
+from lic import data, registry, weights
 from lic.errors import DataError
 from lic.model import STRIDE
 from lic.training import initial, reports
