@@ -8,9 +8,9 @@ PORTABILITY_ARGS = --deviation --rate
 
 # What the demo runs, one command a line.
 define DEMO
-$(PY) lsk2023.py compress res/eval/kodim23.png build/demo/kodim23.tfci
-$(PY) lsk2023.py info build/demo/kodim23.tfci
-$(PY) lsk2023.py decompress build/demo/kodim23.tfci build/demo/kodim23.png --original res/eval/kodim23.png -V
+$(PY) hypmqw2022.py compress res/eval/kodim23.png build/demo/kodim23.tfci
+$(PY) hypmqw2022.py info build/demo/kodim23.tfci
+$(PY) hypmqw2022.py decompress build/demo/kodim23.tfci build/demo/kodim23.png --original res/eval/kodim23.png -V
 @echo 'Look at build/demo/kodim23.png beside res/eval/kodim23.png.'
 endef
 

@@ -73,8 +73,10 @@ def compress(script: str, a: argparse.Namespace) -> int:
             picture = images.read(source)
         for note in picture.notes:
             print(f"{files.shown(source)}: {note}", file=sys.stderr)
-        with watch("choose the quality"):
-            quality = _quality(coder, source, picture.pixels, a)
+        quality = a.quality
+        if a.bpp or a.psnr:
+            with watch("choose the quality"):
+                quality = _nearest_quality(coder, source, picture.pixels, a)
         with watch("compress"):
             data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"), quality)
         with watch("write"):
@@ -95,10 +97,8 @@ def _check_wish(coder, a: argparse.Namespace) -> None:
         raise UsageError("the model has one rate: --quality, --bpp and --psnr go with models of many rates")
 
 
-def _quality(coder, source: str, pixels, a: argparse.Namespace) -> float | None:
-    """The quality asked for, or the one that comes nearest to the rate or PSNR asked for."""
-    if not (a.bpp or a.psnr):
-        return a.quality
+def _nearest_quality(coder, source: str, pixels, a: argparse.Namespace) -> float:
+    """The quality that comes nearest to the rate or PSNR asked for."""
     from lic import rate_control
     wish, target, unit = ("bpp", a.bpp, "bits per pixel") if a.bpp else ("psnr", a.psnr, "dB")
     choice = rate_control.choose(coder, pixels, wish, target)

@@ -62,7 +62,8 @@ class FileGraph(tf.Module):
         self.synthesise = traced(
             lambda y_hat, box, quality: model.reconstruct(y_hat, box[2], box[3], box[0], box[1], quality),
             tf.TensorSpec((None, None, None, depth), tf.float32), box, qualities)
-        self.probe = traced(lambda pixels, quality: _probe(model, pixels, quality), one_picture, quality)
+        if many:   # of no use to others, and long to trace for an export
+            self.probe = traced(lambda pixels, quality: _probe(model, pixels, quality), one_picture, quality)
         self.compress_pixels = traced(
             lambda pixels, quality: _compress(self, start, side, n, model.arithmetic.margin, pixels, quality),
             one_picture, quality)

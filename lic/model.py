@@ -115,6 +115,7 @@ class LatentCodec(tf.keras.Model):
         self.z_median = self.add_weight(name="z_median", shape=(preset.hyper_depth,), initializer="zeros",
                                         trainable=False)
         self.gains = Gains(preset.lambdas, preset.latent_depth) if preset.lambdas else None
+        self.distortion: Distortion = mse
         self.coding_models: tuple[GaussianModel, FactorisedModel] | None = None
 
     def build_weights(self) -> None:

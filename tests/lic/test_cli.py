@@ -162,7 +162,7 @@ def test_info_of_a_file_needs_no_tensorflow(desk_folder):
     size = (desk_folder / "file.tfci").stat().st_size
     assert json.loads(as_json[1]) == {
         "file": str(desk_folder / "file.tfci"), "script": "lsk2023", "preset": "tiny", "weights_id": "01020304",
-        "bundled": False, "arithmetic": "portable", "width": 100, "height": 50, "bytes": size,
+        "bundled": False, "arithmetic": "portable", "quality": "none", "width": 100, "height": 50, "bytes": size,
         "bits_per_pixel": round(8 * size / 5000, 6), "tiles": 1, "tile": "none", "string_bytes": [3, 2]}
     facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in plain[1].splitlines())
     assert facts["weights id"] == "01020304" and facts["width"] == "100" and facts["bundled"] == "no"
