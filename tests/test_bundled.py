@@ -65,7 +65,9 @@ def test_file_is_as_small_as_the_model_says(bundled, photographs):
         strings = record.strings
         assert sum(map(len, strings)) <= 1.005 * expected + 2 * len(strings)
         lengths = sum(1 if len(string) < 128 else 2 if len(string) < 128 ** 2 else 3 for string in strings[:-1])
-        assert len(data) - sum(map(len, strings)) <= 32 + lengths + 2 * bitstream.CRC_BYTES
+        escapes = sum(1 if -64 <= value < 64 else 2 for value in record.escapes)
+        assert len(data) - sum(map(len, strings)) <= 32 + lengths + 1 + escapes + 2 * bitstream.CRC_BYTES
+        assert len(record.escapes) < 20, "of tens of thousands of symbols"
 
 
 def test_file_decodes_to_what_the_model_reconstructs(bundled, photographs):

@@ -78,7 +78,7 @@ def ran(place, script):
 
 def test_bundled_model_is_measured_and_a_broken_picture_counted(ran, place):
     assert ran.code == 1 and len(ran.lines) == 1 and "broken.png" in ran.err
-    assert "| hypmqw2022 nano |" in ran.out and "| JPEG " in ran.out and "Average of 1 picture\n" in ran.out
+    assert "| hypmqw2022 nano-variable |" in ran.out and "| JPEG " in ran.out and "Average of 1 picture\n" in ran.out
     stored = json.loads((place / "report" / "results.json").read_text())
     assert stored["failed"] == ["broken"] and stored["pictures"] == ["a"]
 
