@@ -48,8 +48,16 @@ JAX_REQUIRES = [
     "jaxlib==0.4.30",
 ]
 
+EVALUATE_REQUIRES = [
+    # The first with AVIF built in.
+    "Pillow>=11.3",
+    # JPEG XL; 1.3.4 is the last for Python 3.9. Under the GPL, so nothing but this extra and the tests ask for it.
+    "pillow-jxl-plugin>=1.3.4",
+]
+
 TEST_REQUIRES = [
     *JAX_REQUIRES,
+    *EVALUATE_REQUIRES,
     # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
     "pytest==8.4.2",
     "pytest-xdist==3.8.0",  # two test files at a time: most of their time is one thread of Python that traces graphs
@@ -65,13 +73,6 @@ CONVERT_REQUIRES = [
     # (CVE-2025-32434); Python 3.9 has none from 2.10 on.
     "torch>=2.10; python_version >= '3.10'",
     "torch>=2.6; python_version < '3.10'",
-]
-
-EVALUATE_REQUIRES = [
-    # The first with AVIF built in.
-    "Pillow>=11.3",
-    # JPEG XL; 1.3.4 is the last for Python 3.9. Under the GPL, so nothing but this extra asks for it.
-    "pillow-jxl-plugin>=1.3.4",
 ]
 
 # A tree without weights is a tree that has yet to be trained: not an error.
