@@ -158,6 +158,7 @@ def test_bytes_that_are_no_picture_or_no_file_are_refused(signatures):
         signatures["decompress"](file_bytes=tf.constant([b"hello, this is no file"]))
 
 
+@pytest.mark.slow
 def test_switches_of_the_export_are_asked_for_again(saved, tmp_path, picture):
     folder = str(tmp_path / "float32")
     export.save(lic.load(str(saved["hypmqw2022"]), arithmetic="float32", precision="bfloat16"), folder)

@@ -342,6 +342,7 @@ def test_train_leaves_out_what_is_no_picture_and_learns_from_the_rest(picture, t
     assert (tmp_path / "line\nbreak" / "model" / "weights.npz").exists()
 
 
+@pytest.mark.slow
 def test_tensorflow_gets_no_name_that_it_cannot_take(saved, pixels, here, tmp_path):
     name = os.fsdecode(b"undecodable \xff")
     images.write("a.png", pixels)

@@ -381,6 +381,7 @@ def test_a_few_training_steps_lower_the_loss_of_a_batch(build, picture, script):
     assert set(logs) == {"loss", "bpp", "mse"} and all(np.isfinite(float(v)) for v in logs.values())
 
 
+@pytest.mark.slow
 def test_a_few_training_steps_of_tcm_lower_the_loss_and_run_as_a_graph(build, picture):
     """As `train` runs it. The published form crashes here on a CPU: oneDNN's filter gradient of a strided 1x1.
 

@@ -150,6 +150,7 @@ def test_graph_of_an_exported_model_makes_and_reads_the_same_tiles(tiled, x):
     np.testing.assert_array_equal(coder.graph.decompress_pixels(data), restored)
 
 
+@pytest.mark.slow
 def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, x):
     from lic import weights
     model, identity = weights.load(str(saved["hypmqw2022"]))
