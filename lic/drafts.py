@@ -10,6 +10,7 @@ Gotchas:
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import functools
@@ -56,22 +57,26 @@ def beside(target: str, make: Callable[[str], int]) -> Iterator[tuple[str, int]]
     """
     folder = os.path.dirname(os.path.abspath(target))
     _sweep(folder)
-    path, descriptor = _make_locked(folder, make)
+    path, descriptor, at_exit = _make_locked(folder, make)
     try:
         yield path, descriptor
     finally:  # also when interrupted
         _remove(path)
         os.close(descriptor)
+        atexit.unregister(at_exit)
 
 
-def _make_locked(folder: str, make: Callable[[str], int]) -> tuple[str, int]:
+def _make_locked(folder: str, make: Callable[[str], int]) -> tuple[str, int, Callable[[], None]]:
     while True:
         path = os.path.join(folder, f".lic-{secrets.token_hex(8)}.tmp")
+        at_exit = functools.partial(_remove, path)
+        atexit.register(at_exit)  # Ctrl-C may come between two lines, here or where `beside` ends
         descriptor = make(path)
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.path.lexists(path):
-            return path, descriptor
+            return path, descriptor, at_exit
+        atexit.unregister(at_exit)
         os.close(descriptor)  # swept away between the making and the locking
 
 

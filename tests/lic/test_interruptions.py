@@ -81,7 +81,7 @@ def test_writer_that_is_killed_leaves_a_whole_file_and_the_next_sweeps_its_draft
         writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path / "a"], env={**os.environ,
                                                                                       "PYTHONPATH": str(ROOT)})
         until(lambda: (tmp_path / "a").exists() and drafts_in(tmp_path), writer)
-        time.sleep(rng.uniform(0, 0.05))
+        time.sleep(rng.choice([0, rng.uniform(0, 0.05)]))  # at once, its draft is not whole yet
         writer.kill()
         writer.wait()
         data = files.read_bytes(tmp_path / "a")
@@ -105,6 +105,28 @@ def test_drafts_are_not_taken_for_orphans_by_those_who_sweep_meanwhile(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["file 0", "file 1", "file 2"]
     for path in tmp_path.iterdir():
         assert path.read_bytes() in [bytes([i]) * 100_000 for i in range(8)]
+
+
+INTERRUPTED = """
+import fcntl, os, posix, sys
+from lic import files
+def interrupted(*_):
+    raise KeyboardInterrupt
+setattr(*{"locking": (fcntl, "flock"), "removing": (os, "unlink")}[sys.argv[2]], interrupted)
+if sys.argv[2] == "removing":
+    os.replace = interrupted
+try:
+    files.write_atomically(sys.argv[1], b"whole")
+finally:
+    os.unlink = posix.unlink
+"""
+
+
+@pytest.mark.parametrize("moment", ["locking", "removing"])
+def test_ctrl_c_between_two_lines_leaves_no_draft(moment, tmp_path):
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED, tmp_path / "a", moment], capture_output=True, text=True,
+                           env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60)
+    assert "KeyboardInterrupt" in ended.stderr and os.listdir(tmp_path) == []
 
 
 # Folders of files -----------------------------------------------------------------------------------------------------
