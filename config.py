@@ -281,7 +281,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType({
 VARIABLE = "-variable"     # ends the name of a preset with many rates
 QUALITIES = (1.0, 100.0)   # the ends of the ladder below
 DEFAULT_QUALITY = 50.0
-_LADDER = tuple(0.001 * 100 ** (i / 7) for i in range(8))   # on Kodak about 0.1 to 1.2 bits per pixel
+_LADDER = tuple(0.001 * 100 ** (i / 7) for i in range(8))
 
 
 def variable(preset: Preset) -> Preset:

@@ -105,8 +105,9 @@ def _within(least: float, most: float) -> Callable[[str], float]:
 def _qualities(text: str) -> tuple[float, ...]:
     """ "10,30,50" as numbers of 1..100."""
     numbers = tuple(float(word) for word in text.split(","))
-    if not all(1 <= number <= 100 for number in numbers):
-        raise argparse.ArgumentTypeError(f"'{text}' holds a quality outside 1..100")
+    least, most = config.QUALITIES
+    if not all(least <= number <= most for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' holds a quality outside {least:g}..{most:g}")
     return numbers
 
 
@@ -161,7 +162,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="cut larger pictures into tiles of at most this side, a multiple of 128; 0 for none (default: "
                         "what fits into 2.5 GiB, or into a quarter of the machine's memory)")
     wish = p.add_mutually_exclusive_group()
-    wish.add_argument("--quality", type=_within(1, 100), metavar="Q",
+    wish.add_argument("--quality", type=_within(*config.QUALITIES), metavar="Q",
                       help="1..100, kept in halves, of a model with many rates (default: 50)")
     wish.add_argument("--bpp", type=_positive, metavar="BITS",
                       help="the quality whose file has about so many bits a pixel, found by at most 7 estimates")
