@@ -13,6 +13,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from typing import Callable, NoReturn
 
 from absl.flags import argparse_flags
@@ -226,6 +227,13 @@ class _CtrlC:
         self.pressed = True
         raise KeyboardInterrupt
 
+    def again(self, unraisable) -> None:
+        """For `sys.unraisablehook`: destructors and callbacks of the garbage collector swallow it; it comes again."""
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        else:
+            sys.__unraisablehook__(unraisable)
+
 
 _ctrl_c = _CtrlC()
 
@@ -274,6 +282,8 @@ def main(script: str) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")   # a name may hold what a terminal can't show
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:   # not in the background of a shell script
         signal.signal(signal.SIGINT, _ctrl_c)
+        sys.unraisablehook = _ctrl_c.again
+    sys.modules.setdefault("jax", None)   # type: ignore[arg-type]  # TensorFlow would load it, 0.6 s, for nothing
     code = run(script, parser_of(script).parse_args())
     signal.signal(signal.SIGINT, signal.SIG_IGN)   # all is done
     sys.exit(code)

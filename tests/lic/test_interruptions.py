@@ -239,6 +239,29 @@ def test_export_may_be_broken_off_at_many_moments(saved, tmp_path):
     assert os.listdir(tmp_path) == ["model"]
 
 
+# Where Python swallows it ---------------------------------------------------------------------------------------------
+
+SWALLOWER = """
+import signal, time
+from lic import cli, commands
+class Swallower:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)   # the exception can't leave a destructor
+def info(*_):
+    Swallower()
+    time.sleep(40)
+commands.info = info
+cli.main("hypmqw2022")
+"""
+
+
+def test_ctrl_c_within_a_destructor_is_heard():
+    ended = subprocess.run([sys.executable, "-c", SWALLOWER, "info"], text=True, capture_output=True, timeout=120,
+                           env={**os.environ, "PYTHONPATH": str(ROOT)},
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert (ended.returncode, ended.stderr) == (130, "hypmqw2022: interrupted\n")
+
+
 # Weights -------------------------------------------------------------------------------------------------------------
 
 SAVER = """
