@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from swin_transformers_tf import BasicLayer, Layer, Sequential, SwinBlock, pixel_shuffle
+from swin_transformers_tf.patches import shuffled
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
-_SMALL = 0.02   # of weights that shall begin as nearly nothing; at zero no gradient would reach those before them
+_SMALL = 0.002   # of weights that shall begin as nearly nothing; at zero no gradient would reach those before them
 
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
@@ -96,6 +97,28 @@ class Conv(Layer):
         flat = tf.tensordot(tf.constant(rdft_basis(self.side).T, dtype), kernel, 1)
         return tf.reshape(flat, (self.side, self.side, *self.kernel.shape[1:]))
 
+    def hold(self, matrix: np.ndarray, bias: np.ndarray, least: np.ndarray) -> None:
+        """Makes a halving convolution begin as a linear transform of blocks (`lic.principal`).
+
+        Args:
+          matrix: (4c, k); the first k outputs become 2 x 2 blocks of the first c inputs, in the order row, column,
+            channel, times this. The weights of other outputs stay, but small.
+          bias: (k,), added to them.
+          least: (k,), what nearly all of these outputs exceed; for layers that need to know.
+        """
+        assert self.stride == 2 and self.bias is not None
+        c, k = matrix.shape[0] // 4, matrix.shape[1]
+        kernel, here = 0.1 * self.kernel.numpy(), self._block_taps()
+        kernel[..., :k] = 0
+        kernel[here, here, :c, :k] = matrix.reshape(2, 2, c, k)
+        self.kernel.assign(kernel)
+        self.bias.assign(np.pad(bias, (0, self.filters - k)))
+
+    def _block_taps(self) -> slice:
+        """Of a side of its kernel, the two taps that see the blocks."""
+        first = 0 if self.side == self.stride else self.side // 2 - (self.padding == "same")
+        return slice(first, first + 2)
+
     def call(self, x):
         x = self._convolve(x, self.taps(x.dtype))
         if self.bias is not None:
@@ -142,6 +165,16 @@ class Deconv(Layer):
         self.kernel = self.weight("kernel", taps, start)
         self.bias = self.weight("bias", (self.filters,))
 
+    def hold(self, matrix: np.ndarray, bias: np.ndarray) -> None:
+        """Makes a doubling begin as a linear transform to blocks: (k, 4c) of the first k inputs, plus bias (c,)."""
+        k, c = matrix.shape[0], matrix.shape[1] // 4
+        first = self.side // 2 - (self.padding == "same")
+        kernel, here = 0.1 * self.kernel.numpy(), slice(first, first + 2)
+        kernel[:, :, :c, :k] = 0
+        kernel[here, here, :c, :k] = matrix.T.reshape(2, 2, c, k)
+        self.kernel.assign(kernel)
+        self.bias.assign(np.pad(bias, (0, self.filters - c)))
+
     def call(self, x):
         size = tf.shape(x)
         shape = (size[0], size[1] * self.stride, size[2] * self.stride, self.filters)
@@ -157,6 +190,16 @@ class SubpixelConv(Layer):
     def __init__(self, filters: int, shuffle: str = "inner", **kwargs):
         super().__init__(**kwargs)
         self.conv, self.shuffle = Conv(4 * filters, 3), shuffle
+
+    def hold(self, matrix: np.ndarray, bias: np.ndarray) -> None:
+        """As `Deconv.hold`; its middle taps do it."""
+        assert self.conv.bias is not None
+        k, filters = len(matrix), self.conv.filters // 4
+        kernel = 0.1 * self.conv.kernel.numpy()
+        kernel[:, :, :k] = 0
+        kernel[1, 1, :k] = shuffled(matrix, filters, self.shuffle)
+        self.conv.kernel.assign(kernel)
+        self.conv.bias.assign(shuffled(np.tile(bias, 4)[None], filters, self.shuffle)[0])
 
     def call(self, x):
         return pixel_shuffle(self.conv(x), self.shuffle)
@@ -180,6 +223,10 @@ class GDN(Layer):
         stored = (np.sqrt(np.ones(c) + self.PEDESTAL), np.sqrt(0.1 * np.eye(c) + self.PEDESTAL))
         self.beta = self.weight("beta", (c,), lambda *_, **__: tf.constant(stored[0], tf.float32))
         self.gamma = self.weight("gamma", (c, c), lambda *_, **__: tf.constant(stored[1], tf.float32))
+
+    def soften(self) -> None:
+        """Makes it nearly the identity for values of up to some ten."""
+        self.gamma.assign(np.sqrt(1e-5 * np.eye(self.gamma.shape[0]) + self.PEDESTAL))
 
     def _value(self, stored, minimum, dtype):
         bound = (minimum + self.PEDESTAL) ** 0.5
@@ -211,10 +258,23 @@ class ResidualBlockWithStride(Layer):
 
     def __init__(self, filters: int, padding: str = "symmetric", gdn: str = "gdn", **kwargs):
         super().__init__(**kwargs)
+        self.filters = filters
         self.conv1 = Conv(filters, 3, 2, leaky_relu, padding)
         self.conv2 = Conv(filters, 3)
         self.gdn = GDN(form=gdn)
         self.skip = Conv(filters, 1, 2)
+
+    def hold(self, matrix: np.ndarray, bias: np.ndarray, least: np.ndarray) -> None:
+        """As `Conv.hold`; a bias lifts values to where the leaky ReLU is linear, and is taken off again."""
+        assert self.conv2.bias is not None
+        lift = np.pad(np.maximum(0, -least - bias), (0, self.filters - matrix.shape[1]))
+        self.conv1.hold(matrix, bias + lift[:len(bias)], least)
+        kernel = _SMALL * self.conv2.kernel.numpy()
+        kernel[1, 1] += np.eye(self.filters)
+        self.conv2.kernel.assign(kernel)
+        self.conv2.bias.assign(-lift @ kernel.sum((0, 1)))
+        self.skip.kernel.assign(_SMALL * self.skip.kernel)
+        self.gdn.soften()
 
     def call(self, x):
         return self.gdn(self.conv2(self.conv1(x))) + self.skip(x)
@@ -229,6 +289,11 @@ class ResidualBlockUpsample(Layer):
         self.conv = Conv(filters, 3)
         self.igdn = GDN(inverse=True, form=gdn)
         self.upsample = SubpixelConv(filters, shuffle)
+
+    def hold(self, matrix: np.ndarray, bias: np.ndarray) -> None:
+        """As `Deconv.hold`, by the skip; the other branch begins as nearly nothing."""
+        self.upsample.hold(matrix, bias)
+        self.conv.kernel.assign(_SMALL * self.conv.kernel)
 
     def call(self, x):
         return self.igdn(self.conv(leaky_relu(self.subpel_conv(x)))) + self.upsample(x)
@@ -257,34 +322,14 @@ class ConvTransBlock(Layer):
         self.conv_block = ResidualBlock()
         self.trans_block = SwinBlock(half // self.head_dim, self.window, self.window // 2 * self.shifted)
 
+    def soften(self) -> None:
+        """Makes what is added small, so that the block begins as nearly nothing."""
+        self.conv1_2.kernel.assign(_SMALL * self.conv1_2.kernel)
+
     def call(self, x):
         conv, trans = tf.split(self.conv1_1(x), 2, -1)
         conv = self.conv_block(conv) + conv
         return x + self.conv1_2(tf.concat([conv, self.trans_block(trans)], -1))
-
-
-def hold_components(down: Conv, up: Deconv, components: np.ndarray, mean: np.ndarray, scale: float = 1.0,
-                    centre: bool = False) -> None:
-    """Makes a halving and the doubling that answers it a linear transform and its inverse (`lic.principal`).
-
-    Args:
-      down, up: of stride 2 and kernel 5 or 3; weights of channels that the transform does not need stay, but small.
-      components: (4c, k); mean: (c,) of the input, which is taken off and put back where `centre`.
-      scale: of the k outputs.
-    """
-    c, k = components.shape[0] // 4, components.shape[1]
-    first = down.side // 2 - (down.padding == "same")   # of the two taps that make the blocks
-    here = slice(first, first + 2)
-    kernel, answer = 0.1 * down.kernel.numpy(), 0.1 * up.kernel.numpy()
-    kernel[..., :k], answer[:, :, :c, :k] = 0, 0
-    kernel[here, here, :c, :k] = scale * components.reshape(2, 2, c, k)
-    answer[here, here, :c, :k] = components.reshape(2, 2, c, k) / scale
-    down.kernel.assign(kernel)
-    up.kernel.assign(answer)
-    if centre:
-        assert down.bias is not None
-        down.bias.assign(np.pad(-scale * np.tile(mean, 4) @ components, (0, down.filters - k)))
-        up.bias.assign(np.pad(mean, (0, up.filters - c)))
 
 
 class ResidualBottleneck(Layer):

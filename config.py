@@ -112,7 +112,8 @@ class TCMPreset(Preset):
       head_dims: channels a head at those stages; depths: ConvTransBlocks a stage; windows: of g_a / g_s and of h.
       hyper_N, hyper_head_dim, hyper_depths: the same for h_a and h_s.
       num_slices, max_support_slices: of the channel-wise context; the support is the first slices.
-      slice_hidden: the two hidden widths of the mean, scale and residual-prediction networks.
+      slice_hidden: the two hidden widths of the mean, scale and residual-prediction networks; slice_kernel: of their
+        first convolution, which sees the most channels.
       attention_width, attention_head_dim, attention_window: of SWAtten.
     """
 
@@ -126,6 +127,7 @@ class TCMPreset(Preset):
     num_slices: int = 5
     max_support_slices: int = 5
     slice_hidden: tuple[int, int] = (224, 128)
+    slice_kernel: int = 3
     attention_width: int = 128
     attention_head_dim: int = 16
     attention_window: int = 8
@@ -142,6 +144,7 @@ class ZYCPreset(Preset):
       head_dim: channels a head where `heads` is None; else the score scale is head_dim ** -0.5 all the same.
       heads: None (heads = width / head_dim, the paper) or a fixed number (4 in TBTC).
       windows: of g_a / g_s and of h_a / h_s.
+      resample_norm: whether patch merging and splitting normalise. Without it a small model can begin linear.
       conv_width: channels of the convolutional g_a / g_s (transforms "conv").
       num_slices, max_support_slices: of ChARM.
       slice_hidden: the two hidden widths of each slice's networks.
@@ -155,6 +158,7 @@ class ZYCPreset(Preset):
     head_dim: int = 32
     heads: int | None = None
     windows: tuple[int, int] = (8, 4)
+    resample_norm: bool = True
     conv_width: int = 320
     num_slices: int = 10
     max_support_slices: int = 10
@@ -229,9 +233,9 @@ LSK2023 = (
     _tcm("large", 0x10, 128, 5200),
     _tcm("medium", 0x11, 96, 3700),
     _tcm("small", 0x12, 64, 3200),
-    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=96, hyper_depth=48, N=(8, 20, 32),
-              head_dims=(8, 10, 16), hyper_N=16, hyper_head_dim=16, num_slices=3, max_support_slices=3,
-              slice_hidden=(48, 32), attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
+    TCMPreset("nano", 0x13, bytes_per_pixel=900, latent_depth=224, hyper_depth=48, N=(8, 20, 40),
+              head_dims=(8, 10, 20), hyper_N=12, hyper_head_dim=12, num_slices=4, max_support_slices=4,
+              slice_hidden=(40, 32), slice_kernel=1, attention_width=32, attention_head_dim=16, depths=(1, 2, 2)),
     TCMPreset("tiny", 0x14, bytes_per_pixel=700, latent_depth=16, hyper_depth=8, N=(4, 4, 8),
               head_dims=(4, 4, 4), hyper_N=4, hyper_head_dim=4, num_slices=2, max_support_slices=2,
               slice_hidden=(12, 8), attention_width=8, attention_head_dim=4, depths=(1, 2, 2)),
@@ -243,9 +247,9 @@ ZYC2022 = (
     _tbtc("swint-hyperprior", 0x22, "swin", "hyperprior", 2700),
     _tbtc("conv-charm", 0x23, "conv", "charm", 3700),
     _tbtc("conv-hyperprior", 0x24, "conv", "hyperprior", 3500),
-    ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=120, hyper_depth=48, dims=(24, 48, 72, 120),
-              depths=(1, 2, 2, 2), hyper_depths=(2, 1), head_dim=24, num_slices=5, max_support_slices=5,
-              slice_hidden=((48, 32),) * 5, conventions=TENSORFLOW),
+    ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=288, hyper_depth=48, dims=(24, 48, 96, 288),
+              depths=(1, 2, 2, 0), hyper_depths=(2, 1), head_dim=24, resample_norm=False, num_slices=6,
+              max_support_slices=6, slice_hidden=((64, 48),) * 6, conventions=TENSORFLOW),
     ZYCPreset("tiny", 0x26, bytes_per_pixel=600, latent_depth=16, hyper_depth=8, dims=(8, 8, 12, 16),
               depths=(1, 2, 1, 1), hyper_depths=(2, 1), head_dim=4, num_slices=2, max_support_slices=2,
               slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW),
@@ -281,7 +285,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType({
 VARIABLE = "-variable"     # ends the name of a preset with many rates
 QUALITIES = (1.0, 100.0)   # the ends of the ladder below
 DEFAULT_QUALITY = 50.0
-_LADDER = tuple(0.001 * 100 ** (i / 7) for i in range(8))
+_LADDER = tuple(0.0004 * 200 ** (i / 7) for i in range(8))   # on Kodak about 0.1 to 1.4 bits per pixel
 
 
 def variable(preset: Preset) -> Preset:
@@ -360,7 +364,7 @@ class Training:
     init_from: str = _flag("", "begin with the weights of a model, of a training run or, by the script's name, of the "
                                "bundled model; the same preset")
     linear_start: bool = _flag(False, "begin as a good linear transform, the principal components of the pictures, "
-                                      "instead of random weights (only hypmqw2022)")
+                                      "instead of random weights (not where patch merging normalises)")
     model_path: str = _flag("", "folder that the trained model is saved to (default: TRAIN_PATH/model)")
     epochs: int = _flag(1000, "number of epochs")
     steps_per_epoch: int = _flag(1000, "steps an epoch; a checkpoint is written after each epoch")

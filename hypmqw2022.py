@@ -15,12 +15,10 @@ if __name__ == "__main__":  # before TensorFlow is imported, so that --help answ
     from lic.cli import main
     main("hypmqw2022")
 
-import numpy as np
 import tensorflow as tf
 
-from arch_ops import AttentionBlock, Conv, Deconv, MaskedConv, ResidualBottleneck, conv_stack, hold_components
+from arch_ops import AttentionBlock, Conv, Deconv, MaskedConv, ResidualBottleneck, conv_stack
 from config import ELICPreset
-from lic import principal
 from lic.context import SpaceChannelContext
 from lic.model import LatentCodec
 from swin_transformers_tf import Sequential
@@ -93,17 +91,6 @@ class ELIC(LatentCodec):
         self.g_a, self.g_s = analysis(preset), synthesis(preset)
         self.h_a, self.h_s = hyper_analysis(preset), hyper_synthesis(preset)
         self.context = context(preset)
-
-    def start_linear(self, patches: np.ndarray, lmbda: float) -> None:
-        """Weights of a good linear transform (`lic.principal`); patches (n, h, w, 3) in 0..1."""
-        downs = [layer for layer in self.g_a.layers if isinstance(layer, Conv)]
-        ups = [layer for layer in self.g_s.layers if isinstance(layer, Deconv)][::-1]
-        for i, stage in enumerate(principal.stages(patches, [down.filters for down in downs])):
-            last = i == len(downs) - 1
-            hold_components(downs[i], ups[i], *stage, principal.scale_of(lmbda) if last else 1.0, centre=last)
-        for layer in (*self.g_a.submodules, *self.g_s.submodules):
-            if isinstance(layer, (ResidualBottleneck, AttentionBlock)):
-                layer.soften()
 
 
 Model = ELIC

@@ -90,7 +90,8 @@ class SliceParameters(Layer):
         super().__init__(**kwargs)
         attention = (p.attention_width, p.attention_head_dim, p.attention_window, p.conventions.unit_relu)
         self.atten_mean, self.atten_scale = SWAtten(*attention), SWAtten(*attention)
-        self.cc_mean, self.cc_scale = (conv_stack((*p.slice_hidden, depth), (3, 3, 3), gelu) for _ in range(2))
+        kernels = (p.slice_kernel, 3, 3)
+        self.cc_mean, self.cc_scale = (conv_stack((*p.slice_hidden, depth), kernels, gelu) for _ in range(2))
 
     def call(self, hyper, support):
         means, scales = hyper
@@ -105,7 +106,7 @@ def context(p: TCMPreset) -> ChannelContext:
     return ChannelContext(
         [depth] * p.num_slices, p.conventions.sigma,
         parameters=[SliceParameters(p, depth) for _ in range(p.num_slices)],
-        refine=[conv_stack((*p.slice_hidden, depth), (3, 3, 3), gelu) for _ in range(p.num_slices)],
+        refine=[conv_stack((*p.slice_hidden, depth), (p.slice_kernel, 3, 3), gelu) for _ in range(p.num_slices)],
         max_support_slices=p.max_support_slices)
 
 

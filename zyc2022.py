@@ -35,7 +35,7 @@ def _down(p: ZYCPreset, widths, depths, window: int, gain: float = 1.0) -> Seque
     multiplies gradients by 316 a layer: with Adam at 1e-3 such a start ended in a constant picture.
     """
     gains = [1.0] * (len(widths) - 2) + [gain]
-    merge = [PatchMerging(n, p.conventions.patch_merge, g) for n, g in zip(widths[1:], gains)] + [None]
+    merge = [PatchMerging(n, p.conventions.patch_merge, g, p.resample_norm) for n, g in zip(widths[1:], gains)] + [None]
     return Sequential([Conv(widths[0], 2, 2), *(_stage(p, *s) for s in zip(
         widths, depths, [window] * len(depths), merge))])
 
@@ -43,7 +43,7 @@ def _down(p: ZYCPreset, widths, depths, window: int, gain: float = 1.0) -> Seque
 def _up(p: ZYCPreset, widths, depths, window: int, out: int) -> Sequential:
     """Stages of Swin blocks, each followed by patch splitting (figure 2)."""
     c, last = p.conventions, len(widths) - 1
-    split = [PatchSplitting(n, c.patch_split, c.pixel_shuffle, last=i == last)
+    split = [PatchSplitting(n, c.patch_split, c.pixel_shuffle, last=i == last, norm=p.resample_norm)
              for i, n in enumerate([*widths[1:], out])]
     return Sequential([_stage(p, *s) for s in zip(widths, depths, [window] * len(depths), split)])
 
@@ -128,6 +128,10 @@ class ZYC2022(LatentCodec):
             h_s = _up(preset, hyper_widths, preset.hyper_depths[::-1], preset.windows[1], 2 * preset.latent_depth)
         self.h_s = HyperSynthesis(h_s, preset.conventions.hyper_order == "scales_first")
         self.context = context(preset)
+
+    @staticmethod
+    def can_start_linear(preset):
+        return preset.transforms == "conv" or not preset.resample_norm
 
 
 Model = ZYC2022

@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
 import config
 from config import Preset
-from lic import coders, tables
+from lic import coders, principal, tables
 from lic.coders import (
     CONTINUOUS,
     PORTABLE,
@@ -122,6 +123,15 @@ class LatentCodec(tf.keras.Model):
         """Creates all weights, by one pass over the smallest picture."""
         self.estimate(tf.zeros((1, STRIDE, STRIDE, 3)), arithmetic=CONTINUOUS)
         self.built = True
+
+    @staticmethod
+    def can_start_linear(preset: Preset) -> bool:
+        """Whether `start_linear` is possible; not where a resampling normalises."""
+        return True
+
+    def start_linear(self, patches: np.ndarray, lmbda: float) -> None:
+        """Makes the transforms begin as good linear ones (`lic.principal`); patches (n, h, w, 3) in 0..1."""
+        principal.start(self.g_a, self.g_s, patches, lmbda)
 
     # Transforms -------------------------------------------------------------------------------------------------
 

@@ -18,11 +18,42 @@ import numpy as np
 class Stage(NamedTuple):
     """What one halving does: 2 x 2 blocks of c channels -> k components.
 
-    `components` is (4c, k), orthonormal, rows in the order row, column, channel; `mean` (c,) is of the input.
+    `components` is (4c, k), orthonormal, rows in the order row, column, channel; `mean` (c,) is of the input; `least`
+    (k,) is what nearly all values of an output exceed.
     """
 
     components: np.ndarray
     mean: np.ndarray
+    least: np.ndarray
+
+
+def start(g_a, g_s, patches: np.ndarray, lmbda: float) -> None:
+    """Makes analysis and synthesis begin as principal components and their inverse.
+
+    The layers of both that resample have a method `hold`, which makes them a given linear transform, those that add to
+    what they get a method `soften` (`arch_ops`, `swin_transformers_tf`).
+
+    Args:
+      g_a, g_s: sequences of layers, also in stages that end in a resampling.
+      patches: as of `stages`.
+      lmbda: of the loss; decides how fine the latent begins.
+    """
+    for layer in (*g_a.layers, *g_s.layers):
+        if hasattr(layer, "soften"):
+            layer.soften()
+    downs, ups = _resampling(g_a), _resampling(g_s)[::-1]
+    for i, (components, mean, least) in enumerate(stages(patches, [down.filters for down in downs])):
+        last = i == len(downs) - 1
+        scale = scale_of(lmbda) if last else 1.0
+        # The latent is centred: what the mean of a stage's input gives is taken off there, and put back.
+        offset = -scale * np.tile(mean, 4) @ components if last else np.zeros(components.shape[1])
+        downs[i].hold(scale * components, offset, scale * least)
+        ups[i].hold(components.T / scale, mean if last else np.zeros(len(mean)))
+
+
+def _resampling(transform) -> list:
+    layers = (getattr(layer, "resample", layer) for layer in transform.layers)
+    return [layer for layer in layers if hasattr(layer, "hold")]
 
 
 def stages(patches: np.ndarray, widths: Sequence[int]) -> list[Stage]:
@@ -36,8 +67,9 @@ def stages(patches: np.ndarray, widths: Sequence[int]) -> list[Stage]:
     for width in widths:
         mean, blocks = x.reshape(-1, x.shape[-1]).mean(0), _blocks(x)
         _, vectors = np.linalg.eigh(np.cov(blocks.reshape(-1, blocks.shape[-1]).T))   # from the smallest variance
-        found.append(Stage(vectors[:, ::-1][:, :width], mean))
-        x = blocks @ found[-1].components
+        components = vectors[:, ::-1][:, :width]
+        x = blocks @ components
+        found.append(Stage(components, mean, np.quantile(x.reshape(-1, x.shape[-1]), 0.001, 0)))
     return found
 
 

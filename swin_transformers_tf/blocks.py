@@ -7,6 +7,8 @@ import tensorflow as tf
 from swin_transformers_tf.attention import WindowAttention
 from swin_transformers_tf.layers import Dense, Layer, LayerNorm, Sequential, truncated_normal
 
+_SMALL = 0.02   # of weights that shall begin as nearly nothing; at zero no gradient would reach those before them
+
 
 def gelu(x: tf.Tensor) -> tf.Tensor:
     """x * Phi(x), with the exact error function (TensorFlow's and PyTorch's default differ in name, not here)."""
@@ -37,6 +39,11 @@ class SwinBlock(Layer):
         self.attn = WindowAttention(heads, window, shift, scale_dim)
         self.mlp = MLP()
 
+    def soften(self) -> None:
+        """Makes what is added small, so that the block begins as nearly nothing."""
+        for layer in (self.attn.proj, self.mlp.fc2):
+            layer.kernel.assign(_SMALL * layer.kernel)
+
     def call(self, x):
         x += self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
@@ -50,6 +57,11 @@ class BasicLayer(Layer):
         super().__init__(**kwargs)
         self.blocks = Sequential(SwinBlock(heads, window, window // 2 * (i % 2), scale_dim) for i in range(depth))
         self.resample = resample
+
+    def soften(self) -> None:
+        """Makes what its blocks add small."""
+        for block in self.blocks.layers:
+            block.soften()
 
     def call(self, x):
         x = self.blocks(x)

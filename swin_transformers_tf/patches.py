@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from swin_transformers_tf.layers import Dense, Layer, LayerNorm
@@ -24,40 +25,71 @@ def space_to_depth(x: tf.Tensor, order: str) -> tf.Tensor:
     return tf.concat([x[:, dy::2, dx::2] for dx in (0, 1) for dy in (0, 1)], -1)
 
 
+def shuffled(matrix: np.ndarray, filters: int, order: str) -> np.ndarray:
+    """(k, 4c), columns in the order row, column, channel -> (k, 4 * filters) for `pixel_shuffle`, zeros added."""
+    wide = np.zeros((len(matrix), 4, filters), matrix.dtype)
+    wide[..., :matrix.shape[1] // 4] = matrix.reshape(len(matrix), 4, -1)
+    return (wide.transpose(0, 2, 1) if order == "inner" else wide).reshape(len(matrix), -1)
+
+
 class PatchMerging(Layer):
     """Halves the map: four neighbours side by side, LayerNorm, a dense layer without bias.
 
     Args:
-      units: channels of the output.
+      filters: channels of the output.
       order: of the four neighbours.
       gain: the initial kernel is Glorot's times this.
+      norm: whether there is the LayerNorm; without it the dense layer has a bias.
     """
 
-    def __init__(self, units: int, order: str = "rows_first", gain: float = 1.0, **kwargs):
+    def __init__(self, filters: int, order: str = "rows_first", gain: float = 1.0, norm: bool = True, **kwargs):
         super().__init__(**kwargs)
         start = tf.keras.initializers.VarianceScaling(gain ** 2, "fan_avg", "uniform")
-        self.norm, self.reduction, self.order = LayerNorm(), Dense(units, use_bias=False, initializer=start), order
+        self.filters, self.order, self.norm = filters, order, LayerNorm() if norm else None
+        self.reduction = Dense(filters, use_bias=not norm, initializer=start)
+
+    def hold(self, matrix: np.ndarray, bias: np.ndarray, least: np.ndarray) -> None:
+        """Makes its first k outputs 2 x 2 blocks @ matrix + bias; only without norm (`arch_ops.Conv.hold`)."""
+        assert self.norm is None and self.reduction.bias is not None
+        c, k = matrix.shape[0] // 4, matrix.shape[1]
+        kernel = self.reduction.kernel.numpy().reshape(4, -1, self.filters)
+        kernel[..., :k] = 0
+        of_order = [0, 2, 1, 3] if self.order == "rows_first" else [0, 1, 2, 3]
+        kernel[:, :c, :k] = matrix.reshape(4, c, k)[of_order]
+        self.reduction.kernel.assign(kernel.reshape(-1, self.filters))
+        self.reduction.bias.assign(np.pad(bias, (0, self.filters - k)))
 
     def call(self, x):
-        return self.reduction(self.norm(space_to_depth(x, self.order)))
+        x = space_to_depth(x, self.order)
+        return self.reduction(self.norm(x) if self.norm else x)
 
 
 class PatchSplitting(Layer):
     """Doubles the map: a dense layer to 4 * units channels, then pixel shuffle; LayerNorm before it or after it.
 
     Args:
-      units: channels of the output.
+      filters: channels of the output.
       form: "norm_linear" (TBTC) or "linear_norm" (Zhu et al., section 3.1).
       shuffle: order of the pixel shuffle.
       last: whether it makes the transform's output; "linear_norm" then has a bias and no norm.
+      norm: whether there is a LayerNorm at all; without it the dense layer has a bias.
     """
 
-    def __init__(self, units: int, form: str = "norm_linear", shuffle: str = "inner", last: bool = False, **kwargs):
+    def __init__(self, filters: int, form: str = "norm_linear", shuffle: str = "inner", last: bool = False,
+                 norm: bool = True, **kwargs):
         super().__init__(**kwargs)
-        self.shuffle, self.norm_first = shuffle, form == "norm_linear"
-        bare = last and not self.norm_first
-        self.reduction = Dense(4 * units, use_bias=bare)
+        self.filters, self.shuffle, self.norm_first = filters, shuffle, form == "norm_linear"
+        bare = not norm or (last and not self.norm_first)
+        self.reduction = Dense(4 * filters, use_bias=bare)
         self.norm = None if bare else LayerNorm()
+
+    def hold(self, matrix: np.ndarray, bias: np.ndarray) -> None:
+        """Makes its output's first c channels, as 2 x 2 blocks, x @ matrix + bias; only without norm."""
+        assert self.norm is None and self.reduction.bias is not None
+        kernel = self.reduction.kernel.numpy()
+        kernel[:len(matrix)] = shuffled(matrix, self.filters, self.shuffle)
+        self.reduction.kernel.assign(kernel)
+        self.reduction.bias.assign(shuffled(np.tile(bias, 4)[None], self.filters, self.shuffle)[0])
 
     def call(self, x):
         x = self.norm(x) if self.norm and self.norm_first else x

@@ -7,6 +7,7 @@ import math
 import config
 from lic.errors import UsageError
 from lic.metrics import MS_SSIM_MIN_SIDE
+from lic.model import LatentCodec
 from lic.training import schedules
 
 
@@ -33,7 +34,7 @@ def check(settings: config.Training, runtime: config.Runtime) -> None:
         _check_ms_ssim(settings, runtime)
 
 
-def check_preset(model_class: type, preset: config.Preset, settings: config.Training) -> None:
+def check_preset(model_class: type[LatentCodec], preset: config.Preset, settings: config.Training) -> None:
     """Raises UsageError for a setting that does not go with what is trained."""
     if preset.lambdas and settings.lmbda != config.Training.lmbda:
         raise UsageError(f"'{preset.name}' learns lambdas from {preset.lambdas[0]:g} to {preset.lambdas[-1]:g}: "
@@ -41,8 +42,8 @@ def check_preset(model_class: type, preset: config.Preset, settings: config.Trai
     if preset.lambdas and settings.distortion != "mse":
         raise UsageError(f"'{preset.name}' learns lambdas of the MSE: --distortion {settings.distortion} goes with "
                          "presets of one rate")
-    if settings.linear_start and not hasattr(model_class, "start_linear"):
-        raise UsageError("--linear_start goes with hypmqw2022, whose transforms are chains of convolutions")
+    if settings.linear_start and not model_class.can_start_linear(preset):
+        raise UsageError(f"--linear_start does not go with '{preset.name}', whose resampling normalises")
     if settings.linear_start and settings.init_from:
         raise UsageError("--linear_start and --init_from are two ways to begin: give one")
 

@@ -105,7 +105,7 @@ def test_loss_weighs_each_picture_by_its_own_lambda(build):
     model.compile("sgd")
     quality = tf.constant([1.0, 100.0])
     loss = model._weighed(tf.constant([0.1, 1.0]), tf.constant([100.0, 10.0]), quality)
-    np.testing.assert_allclose(loss, [10 ** 0.5 * (0.1 + 0.1), 10 ** -0.5 * (1 + 1)], rtol=1e-4)
+    np.testing.assert_allclose(loss, [200 ** 0.25 * (0.1 + 0.04), 200 ** -0.25 * (1 + 0.8)], rtol=1e-4)
 
 
 def test_training_draws_qualities_and_moves_the_gains(build, picture):

@@ -1,4 +1,4 @@
-"""Training of a model of many rates, and from a linear start: ELIC, which has one."""
+"""Training of a model of many rates, and from a linear start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from lic import registry, weights
 from lic.errors import UsageError
 from lic.training import Run, restore_model
-from tests.lic.training.runs import run_of, train
+from lic.training.settings import check_preset
+from tests.lic.training.runs import train
 
 ELIC = "hypmqw2022"
 
@@ -20,7 +21,7 @@ def many():
 
 def test_run_of_many_rates_says_its_lambdas_and_saves_a_model_of_many(many, settings, tmp_path):
     said = train(Run(ELIC, many, settings(epochs=1, steps_per_epoch=2, linear_start=True)))
-    assert "tiny-variable" in said[0] and "lambda 0.001 to 0.1" in said[0]
+    assert "tiny-variable" in said[0] and "lambda 0.0004 to 0.08" in said[0]
     model, _ = weights.load(str(tmp_path / "run" / "model"))
     assert model.gains and model.preset.lambdas == many.lambdas
     assert restore_model(str(tmp_path / "run"))[1].preset == many, "also from its checkpoint"
@@ -38,7 +39,7 @@ def test_linear_start_makes_other_weights_of_which_a_run_that_goes_on_knows_noth
 
 
 @pytest.mark.parametrize(("fields", "words"), [
-    ({"lmbda": 0.02}, "learns lambdas from 0.001 to 0.1: --lambda goes with presets of one rate"),
+    ({"lmbda": 0.02}, "learns lambdas from 0.0004 to 0.08: --lambda goes with presets of one rate"),
     ({"distortion": "ms-ssim", "patchsize": 192}, "--distortion ms-ssim goes with presets of one rate"),
     ({"linear_start": True, "init_from": ELIC}, "two ways to begin")])
 def test_settings_that_do_not_go_with_many_rates_are_misuse(many, settings, fields, words):
@@ -46,6 +47,11 @@ def test_settings_that_do_not_go_with_many_rates_are_misuse(many, settings, fiel
         Run(ELIC, many, settings(**fields))
 
 
-def test_linear_start_is_for_models_that_have_one(settings):
-    with pytest.raises(UsageError, match="--linear_start goes with hypmqw2022"):
-        run_of(settings(linear_start=True))
+@pytest.mark.parametrize(("name", "possible"), [("tiny", False), ("conv-charm", True), ("nano", True)])
+def test_linear_start_is_for_models_whose_resampling_does_not_normalise(name, possible, settings):
+    model_class, preset = registry.model_class("zyc2022"), registry.preset("zyc2022", name)
+    if possible:
+        check_preset(model_class, preset, settings(linear_start=True))
+        return
+    with pytest.raises(UsageError, match=f"--linear_start does not go with '{name}', whose resampling normalises"):
+        check_preset(model_class, preset, settings(linear_start=True))
