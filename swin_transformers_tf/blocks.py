@@ -61,6 +61,7 @@ class BasicLayer(Layer):
     def soften(self) -> None:
         """Makes what its blocks add small."""
         for block in self.blocks.layers:
+            assert isinstance(block, SwinBlock)
             block.soften()
 
     def call(self, x):
