@@ -131,8 +131,10 @@ class Conv(Layer):
             return tf.nn.conv2d(x[:, ::self.stride, ::self.stride], kernel, 1, "VALID")
         if self.side == self.stride:
             return tf.nn.conv2d(x, kernel, self.stride, "VALID")
-        padding = "SAME" if self.stride == 1 else _paddings(self.side, self.padding)
-        return tf.nn.conv2d(x, kernel, self.stride, padding)
+        if self.stride == 1 or self.padding == "same":
+            return tf.nn.conv2d(x, kernel, self.stride, "SAME")
+        # Not by conv2d's own explicit padding, for whose gradients TF has no oneDNN kernel: a quarter of a step of TCM.
+        return tf.nn.conv2d(tf.pad(x, _paddings(self.side, self.padding)), kernel, self.stride, "VALID")
 
 
 class MaskedConv(Conv):

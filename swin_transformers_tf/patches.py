@@ -22,7 +22,9 @@ def space_to_depth(x: tf.Tensor, order: str) -> tf.Tensor:
     """(b, h, w, c) -> (b, h/2, w/2, 4c), the four pixels in the order of Swin's code ("rows_first") or of TF."""
     if order == "columns_first":
         return tf.nn.space_to_depth(x, 2)
-    return tf.concat([x[:, dy::2, dx::2] for dx in (0, 1) for dy in (0, 1)], -1)
+    b, h, w = tf.unstack(tf.shape(x)[:3])
+    x = tf.reshape(x, (b, h // 2, 2, w // 2, 2, x.shape[-1]))
+    return tf.reshape(tf.transpose(x, (0, 1, 3, 4, 2, 5)), (b, h // 2, w // 2, 4 * x.shape[-1]))
 
 
 def shuffled(matrix: np.ndarray, filters: int, order: str) -> np.ndarray:
