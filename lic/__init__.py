@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["DataError", "UsageError", "UserError", "load"]
 
 
-def load(name: str, **switches) -> Codec:
+def load(name: str, stored: bool = True, **switches) -> Codec:
     """A codec that compresses pictures to bytes and back.
 
     Args:
       name: "lsk2023", "zyc2022" or "hypmqw2022" for the bundled model, or the folder of a trained or exported one.
+      stored: whether graphs that stand beside the weights will do, which is quick; False builds the model, as exports
+        need it.
       switches: fields of `config.Runtime`, e.g. arithmetic="float32", precision="bfloat16".
     Raises:
       DataError: there is no such model.
     """
     import config
-    from lic import codec
-    return codec.load(str(name), config.Runtime(**switches))
+    from lic import loading
+    return loading.load(str(name), config.Runtime(**switches), stored)

@@ -1,14 +1,12 @@
 """From a picture to the bytes of a file and back, tile by tile: what the command line and the Python API share.
 
-Both run the traced functions of `lic.file_graph`, a model's own or those of a SavedModel, so the same pixels give the
-same bytes by any door.
+Both run the traced functions of `lic.file_graph`: a model's own, those of a SavedModel, or those that were stored
+beside the weights (`lic.stored_graph`). The same pixels give the same bytes by any door.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,16 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import bitstream, images, memory, metrics, registry, resources, training, weights
+from lic import bitstream, images, memory, metrics, registry
+from lic.arithmetic import ARITHMETICS
 from lic.bitstream import Header, Record
-from lic.coders import ARITHMETICS
+from lic.coded import Coded
 from lic.errors import DataError, UsageError
-from lic.file_graph import Coded, FileGraph
 from lic.latents import Latents
-from lic.model import LATENT_STRIDE, LatentCodec
-from lic.tiling import Box, Tiling, check_side, tile_of
-
-SAVED_ABOUT = os.path.join("assets.extra", "model.json")
+from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, tile_of
 
 Progress = Callable[[Iterable], Iterable]
 
@@ -36,7 +31,7 @@ class Codec:
     """A model that turns pictures into files.
 
     Args:
-      graph: a `FileGraph`, or what `tf.saved_model.load` made of one.
+      graph: a `FileGraph`, what `tf.saved_model.load` made of one, or a `StoredGraph`.
       about: what its model.json says.
       start: the first twelve bytes of its files.
     """
@@ -144,8 +139,7 @@ class Codec:
         margin = ARITHMETICS[self.about["arithmetic"]].margin
         phase, qualities = np.zeros(len(windows), np.int32), np.full(len(windows), quality, np.float32)
         for _ in range(bitstream.PHASES):
-            coded = Coded(*(t.numpy() for t in self._run(
-                self.graph.encode, windows, np.array(box, np.int32), phase, qualities)))
+            coded = Coded(*self._run(self.graph.encode, windows, np.array(box, np.int32), phase, qualities))
             doubtful = (coded.slack < margin) & (phase < bitstream.PHASES - 1)
             if not doubtful.any():
                 break
@@ -237,18 +231,19 @@ class Codec:
     def _decode(self, records: Sequence[Record], box: Box) -> tuple[np.ndarray, np.ndarray]:
         """Records of tiles of one size -> y_hat (b, h/16, w/16, M) and the CRC-32 of the symbols of each, (b,)."""
         self._demand(len(records) * box.height * box.width)
-        strings = tf.constant([r.strings for r in records], tf.string)
-        escapes = tf.ragged.constant([r.escapes for r in records], tf.int32, ragged_rank=1)
+        strings = np.array([r.strings for r in records], object)
         checks, phase = (np.array(rows, np.int32) for rows in ([r.checks for r in records], [r.phase for r in records]))
-        y_hat, crc = self._run(
-            self.graph.decode, strings, checks, escapes.to_tensor(), tf.cast(escapes.row_lengths(), tf.int32), phase,
-            np.int32(box.height), np.int32(box.width))
-        return y_hat.numpy(), crc.numpy()
+        counts = np.array([len(r.escapes) for r in records], np.int32)
+        escapes = np.zeros((len(records), counts.max()), np.int32)
+        for row, record in zip(escapes, records):
+            row[:len(record.escapes)] = record.escapes
+        return self._run(self.graph.decode, strings, checks, escapes, counts, phase,
+                         np.int32(box.height), np.int32(box.width))
 
     def _show(self, y_hat: np.ndarray, box: Box, qualities: Sequence[float]) -> np.ndarray:
         """y_hat of windows (b, h/16, w/16, M) -> what `box` shows of each, uint8 (b, h, w, 3)."""
         self._demand(y_hat[..., 0].size * LATENT_STRIDE ** 2)
-        return self._run(self.graph.synthesise, y_hat, np.array(box, np.int32), np.array(qualities, np.float32)).numpy()
+        return self._run(self.graph.synthesise, y_hat, np.array(box, np.int32), np.array(qualities, np.float32))
 
     def _demand(self, pixels: int) -> None:
         memory.demand(pixels, self._preset.bytes_per_pixel, "this picture, or one of its tiles,")
@@ -262,13 +257,14 @@ class Codec:
             raise DataError(f"the file was made by model {header.weights_id.hex()}"
                             f"{_name_of(header)}, not by {mine.hex()}: give its folder with --model_path")
         if header.arithmetic != self._start[5]:
-            raise DataError(f"the file was made with {_flags_of(header.arithmetic)}: give the same flags to decompress")
+            raise DataError(f"the file was made with {flags_of(header.arithmetic)}: give the same flags to decompress")
         raise DataError("the file was made by another preset of this model, or with another kind of quality")
 
     def _run(self, function, *arguments):
+        """What a function of the graph makes of arrays, as arrays."""
         try:
             with _tf32(self.about["tf32"]):
-                return function(*map(tf.convert_to_tensor, arguments))
+                return tf.nest.map_structure(_array, function(*arguments))
         except tf.errors.ResourceExhaustedError:
             raise DataError("the picture does not fit into memory") from None
         except tf.errors.InvalidArgumentError as error:
@@ -283,6 +279,10 @@ class _Tile(NamedTuple):
     strings: tuple[bytes, ...]
     escapes: tuple[int, ...]
     crc: int
+
+
+def _array(result):
+    return result.numpy() if isinstance(result, tf.Tensor) else result
 
 
 def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int) -> None:
@@ -331,81 +331,7 @@ def _name_of(header: Header) -> str:
     return f" ({' '.join(known)})" if known else ""
 
 
-def _flags_of(arithmetic: bitstream.Arithmetic) -> str:
+def flags_of(arithmetic: bitstream.Arithmetic) -> str:
     return {bitstream.Arithmetic.PORTABLE: "--arithmetic portable",
             bitstream.Arithmetic.FLOAT32: "--arithmetic float32",
             bitstream.Arithmetic.TF32: "--arithmetic float32 --tf32"}[arithmetic]
-
-
-def _arithmetic_of(runtime: config.Runtime) -> bitstream.Arithmetic:
-    if runtime.arithmetic == "portable":
-        return bitstream.Arithmetic.PORTABLE
-    return bitstream.Arithmetic.TF32 if runtime.tf32 else bitstream.Arithmetic.FLOAT32
-
-
-def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: config.Runtime, **about) -> Codec:
-    """A codec of a frozen model."""
-    start = bitstream.prefix(_arithmetic_of(runtime), model.preset.code, 0, weights_id)
-    about = {**about, **registry.describe(script, model.preset), "weights_id": weights_id.hex(),
-             "num_strings": model.num_strings,
-             "arithmetic": runtime.arithmetic, "precision": runtime.precision, "tf32": runtime.tf32}
-    side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
-    return Codec(FileGraph(model, start, side), about, start)
-
-
-def apply(runtime: config.Runtime) -> None:
-    """Sets TensorFlow's switches, which belong to the process; the number of threads only before its first operation.
-
-    Raises:
-      UsageError: there is no such switch, or it comes too late.
-    """
-    for name, choices in config.CHOICES.items():
-        if getattr(runtime, name, choices[0]) not in choices:
-            raise UsageError(f"there is no {name} '{getattr(runtime, name)}': choose from {', '.join(choices)}")
-    try:
-        runtime.apply()
-    except RuntimeError as error:
-        raise UsageError(f"TensorFlow refuses these switches: {error}") from None
-    if runtime.deterministic:
-        tf.random.set_seed(0)   # else TensorFlow refuses the random start of the weights, which is overwritten anyway
-
-
-def load(name: str, runtime: config.Runtime | None = None) -> Codec:
-    """A codec from the name of a script (its bundled model) or from a folder.
-
-    Args:
-      name: "lsk2023", "zyc2022", "hypmqw2022"; or a folder with a trained model, a training run, or a SavedModel that
-        `export` made (read only SavedModels that you trust).
-      runtime: arithmetic and precision.
-    Raises:
-      DataError: there is no model.
-      UsageError: there is no such switch, it comes too late, or a SavedModel was made with another.
-    """
-    runtime = runtime or config.Runtime()
-    apply(runtime)
-    folder = resources.locate(name)
-    if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
-        return _load_saved_model(folder, runtime)
-    options = {"precision": runtime.precision, "arithmetic": ARITHMETICS[runtime.arithmetic], "xla": runtime.xla}
-    if os.path.isfile(os.path.join(folder, resources.MODEL)):
-        model, identity = weights.load(folder, **options)
-        return from_model(model, weights.describe(folder)["script"], identity, runtime)
-    script, model = training.restore_model(folder, **options)
-    return from_model(model, script, weights.weights_id(weights.arrays_of(model)), runtime)
-
-
-def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
-    try:
-        with open(os.path.join(folder, SAVED_ABOUT), encoding="utf-8") as file:
-            about = json.load(file)
-        graph = tf.saved_model.load(folder)
-        identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
-        made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
-        about["num_strings"] = int(about["num_strings"])
-    except (OSError, ValueError, KeyError, tf.errors.OpError):
-        raise DataError(f"'{folder}' is no SavedModel that 'export' made, or it is broken") from None
-    arithmetic = _arithmetic_of(made_with)
-    if (arithmetic, made_with.precision) != (_arithmetic_of(runtime), runtime.precision):
-        raise UsageError(f"the SavedModel in '{folder}' was exported with {_flags_of(arithmetic)} "
-                         f"--precision {made_with.precision}: give the same flags")
-    return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,38 +21,12 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 from lic import tables
+from lic.arithmetic import Arithmetic
 from lic.tables import Tables
 
 NUM_SCALES, SCALE_MIN, SCALE_MAX = 64, 0.11, 256.0
 MAX_LOCATION = 2.0 ** 13   # up to here float32 holds quarters of the grid's steps exactly
 _LOG_STEP = (math.log(SCALE_MAX) - math.log(SCALE_MIN)) / (NUM_SCALES - 1)
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """In what type the symbols' distributions are computed, and how they are settled before coding.
-
-    Attributes:
-      name: as in `--arithmetic`.
-      dtype: type of hyper synthesis and context networks.
-      grid: locations and refined parts are rounded to multiples of it; None leaves them.
-      round_index: whether the scale index is rounded to an integer.
-      margin: how close to a tie, in steps, a value may lie that is rounded; an encoder shifts the grid where one is
-        closer.
-    """
-
-    name: str
-    dtype: tf.DType
-    grid: float | None
-    round_index: bool
-    margin: float = 0.0
-
-
-# The margin is 1,260 times the largest difference that was measured of float64 sums: res/doc/portability.md.
-PORTABLE = Arithmetic("portable", tf.float64, 2.0 ** -8, True, margin=2.0 ** -27)
-FLOAT32 = Arithmetic("float32", tf.float32, None, True)
-CONTINUOUS = Arithmetic("continuous", tf.float32, None, False)   # what training sees
-ARITHMETICS = {a.name: a for a in (PORTABLE, FLOAT32)}
 
 
 def scale_of_index(index: tf.Tensor) -> tf.Tensor:

@@ -141,7 +141,7 @@ def decompress(script: str, a: argparse.Namespace) -> int:
 
 def export(script: str, a: argparse.Namespace) -> None:
     """`export`: a SavedModel."""
-    coder = _codec(_model_folder(script, a.model_path), a.runtime)
+    coder = _codec(_model_folder(script, a.model_path), a.runtime, stored=False)
     from lic import export as exporting
     exporting.save(coder, a.folder)
     print(f"SavedModel with signatures compress and decompress in '{files.shown(a.folder)}'")
@@ -324,14 +324,14 @@ def _prepare(runtime: config.Runtime) -> None:
     import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
     absl.logging.set_verbosity(absl.logging.ERROR)
-    from lic import codec
-    codec.apply(runtime)
+    from lic import loading
+    loading.apply(runtime)
 
 
-def _codec(folder: str, runtime: config.Runtime):
+def _codec(folder: str, runtime: config.Runtime, stored: bool = True):
     _prepare(runtime)
-    from lic import codec
-    return codec.load(folder, runtime)
+    from lic import loading
+    return loading.load(folder, runtime, stored)
 
 
 def _model_folder(script: str, path: str | None) -> str:
@@ -394,13 +394,13 @@ def _about_file(path: str) -> dict:
 
 def _about_model(folder: str, runtime: config.Runtime) -> dict:
     _prepare(runtime)
-    from lic import codec, weights
+    from lic import loading, weights
     if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
-        about = weights.describe(os.path.dirname(os.path.join(folder, codec.SAVED_ABOUT)))
+        about = weights.describe(os.path.dirname(os.path.join(folder, loading.SAVED_ABOUT)))
     elif os.path.isfile(os.path.join(folder, resources.MODEL)):
         about = weights.describe(folder)
     else:
-        about = codec.load(folder, runtime).about
+        about = loading.load(folder, runtime).about
     preset = registry.described(about)
     return {"folder": os.path.normpath(folder), **about, **_about_preset(about["script"], preset)}
 

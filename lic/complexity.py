@@ -7,7 +7,8 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
-from lic.coders import CONTINUOUS, Estimator, GaussianModel
+from lic.arithmetic import CONTINUOUS
+from lic.coders import Estimator, GaussianModel
 from lic.model import LatentCodec
 
 

@@ -3,7 +3,7 @@
 Signatures `compress` (image_bytes -> file_bytes) and `decompress` (file_bytes -> image_bytes, PNG), batches of strings
 first; models with many rates have `compress_at` besides, which takes a quality for each picture (1..100). Names that
 end in `_bytes` make TF Serving's REST send base64. Pictures are decoded in the graph: JPEG, PNG, BMP and the first
-frame of a GIF. Besides, `compress_pixels` and `decompress_pixels` of `lic.codec.FileGraph`.
+frame of a GIF. Besides, `compress_pixels` and `decompress_pixels` of `lic.file_graph.FileGraph`.
 
 Loading one needs `import tensorflow_compression` for its range-coding operations, and nothing of this project.
 """
@@ -16,8 +16,10 @@ import os
 import tensorflow as tf
 
 from lic import drafts, files
-from lic.codec import SAVED_ABOUT, Codec, FileGraph
+from lic.codec import Codec
 from lic.errors import DataError, UsageError
+from lic.file_graph import FileGraph
+from lic.loading import SAVED_ABOUT
 
 
 def _decode_picture(contents: tf.Tensor) -> tf.Tensor:
@@ -61,7 +63,8 @@ def save(codec: Codec, folder: str) -> None:
       DataError: it can't be written.
     """
     if not isinstance(codec.graph, FileGraph):
-        raise UsageError("the model is a SavedModel already: copy its folder")
+        raise UsageError("the codec runs graphs that were saved before: copy the SavedModel's folder, or load the "
+                         "model with stored=False")
     folder = os.path.abspath(folder)
     try:
         files.require_new_folder(folder)

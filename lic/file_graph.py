@@ -6,29 +6,13 @@ The same pixels give the same bytes either way.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from lic import bitstream, graph_bitstream, images, tiling, weights
-from lic.coders import FLOAT32
-from lic.model import LATENT_STRIDE, STRIDE, LatentCodec, flat
-
-
-class Coded(NamedTuple):
-    """What `encode` makes of a batch of b pictures with n strings each.
-
-    strings (b, n); check bytes (b, n) int32 of their symbols; the escaped symbols (b, e) int32, and how many of them
-    each picture has (b,) int32; CRC-32 (b,) int64 of all symbols; how close to a tie the closest rounding was (b,), in
-    steps.
-    """
-
-    strings: tf.Tensor
-    checks: tf.Tensor
-    escapes: tf.Tensor
-    num_escapes: tf.Tensor
-    crc: tf.Tensor
-    slack: tf.Tensor
+from lic.arithmetic import FLOAT32
+from lic.coded import Coded
+from lic.model import LatentCodec, flat
+from lic.tiling import LATENT_STRIDE, STRIDE
 
 
 class FileGraph(tf.Module):
@@ -43,7 +27,7 @@ class FileGraph(tf.Module):
     def __init__(self, model: LatentCodec, start: bytes, side: int):
         super().__init__()
         # The functions below hold the model in their closures; saving needs the variables, and only them, here.
-        self.kept = [*weights.named_variables(model).values(), *model.em_y.variables, *model.em_z.variables]
+        self.kept = list(weights.frozen_variables(model).values())
         n, depth, many = model.num_strings, model.preset.latent_depth, bool(model.gains)
 
         def traced(function, *signature):

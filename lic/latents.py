@@ -6,8 +6,7 @@ from typing import Callable
 
 import numpy as np
 
-from lic.model import LATENT_STRIDE, STRIDE
-from lic.tiling import Box, Tiling
+from lic.tiling import LATENT_STRIDE, STRIDE, Box, Tiling
 
 
 class Latents:

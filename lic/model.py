@@ -22,23 +22,12 @@ import tensorflow_compression as tfc
 import config
 from config import Preset
 from lic import coders, principal, tables
-from lic.coders import (
-    CONTINUOUS,
-    PORTABLE,
-    Arithmetic,
-    Decoder,
-    Encoder,
-    Escapes,
-    Estimator,
-    FactorisedModel,
-    GaussianModel,
-)
+from lic.arithmetic import CONTINUOUS, PORTABLE, Arithmetic
+from lic.coders import Decoder, Encoder, Escapes, Estimator, FactorisedModel, GaussianModel
 from lic.distortion import Distortion, mse
 from lic.gains import Gains
 from lic.tables import Tables
-
-STRIDE = 64          # pixels of the picture for each of z
-LATENT_STRIDE = 16   # and for each of y
+from lic.tiling import LATENT_STRIDE, STRIDE
 
 
 class Estimate(NamedTuple):

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from lic.errors import UsageError
 
+STRIDE = 64          # pixels of the picture for each of z
+LATENT_STRIDE = 16   # and for each of y
 ALIGN = 128   # pixels
 MARGIN = 128  # pixels; a multiple of ALIGN
 

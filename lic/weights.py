@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from lic import files, registry
 from lic.errors import DataError
-from lic.tables import Tables
 
 ID_BYTES = 4
 _TABLES = ("y/cdf", "y/offset", "z/cdf", "z/offset")
@@ -47,8 +46,17 @@ def arrays_of(model, half: bool = False) -> dict[str, np.ndarray]:
     """Weights (float32, or float16 where `half`) and tables of a frozen model, by name."""
     dtype = np.float16 if half else np.float32
     arrays = {name: v.numpy().astype(dtype) for name, v in named_variables(model).items()}
-    tables = [np.asarray(a, np.int32) for em in (model.em_y, model.em_z) for a in (em.cdf, em.cdf_offset)]
-    return {**arrays, **dict(zip(_TABLES, tables))}
+    return {**arrays, **{name: np.asarray(v, np.int32) for name, v in _tables_of(model).items()}}
+
+
+def frozen_variables(model) -> dict[str, tf.Variable]:
+    """Weights and tables of a frozen model, by the names that `weights.npz` has for them."""
+    return {**named_variables(model), **_tables_of(model)}
+
+
+def _tables_of(model) -> dict[str, tf.Variable]:
+    tables = (*model.em_y.variables, *model.em_z.variables)   # in the order of their names in TFC, cdf and cdf_offset
+    return dict(zip(_TABLES, tables))
 
 
 def weights_id(arrays: dict[str, np.ndarray]) -> bytes:
@@ -131,23 +139,32 @@ def read_arrays(folder: str) -> dict[str, np.ndarray]:
         raise DataError(f"'{path}' is broken: it can't be read as weights") from None
 
 
+def read(folder: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """What model.json says, and all arrays, which are those that it speaks of.
+
+    Raises:
+      DataError: the folder holds no model, or one that is broken.
+    """
+    about, arrays = describe(folder), read_arrays(folder)
+    identity = weights_id(arrays)
+    if about.get("weights_id") != identity.hex():
+        raise DataError(f"'{folder}' holds the weights of one model and the description of another: saving was "
+                        "interrupted, or a file was replaced; save the model again (`train` goes on and does)")
+    return about, arrays
+
+
 def load(folder: str, **kwargs):
     """(model, weights id) of a folder that `save` wrote; keyword arguments as of `lic.model.LatentCodec`.
 
     Raises:
       DataError: the folder holds no model, or one that is broken.
     """
-    about = describe(folder)
-    preset = registry.described(about)
-    arrays = read_arrays(folder)
-    identity = weights_id(arrays)
-    if about.get("weights_id") != identity.hex():
-        raise DataError(f"'{folder}' holds the weights of one model and the description of another: saving was "
-                        "interrupted, or a file was replaced; save the model again (`train` goes on and does)")
-    model = registry.build(about["script"], preset, **kwargs)
+    from lic.tables import Tables  # and with it TensorFlow Compression
+    about, arrays = read(folder)
+    model = registry.build(about["script"], registry.described(about), **kwargs)
     assign(model, arrays)
     if not all(name in arrays for name in _TABLES):
         raise DataError(f"the model in '{folder}' has no range-coding tables")
     y_cdf, y_offset, z_cdf, z_offset = (arrays[name] for name in _TABLES)
     model.freeze(Tables(y_cdf, y_offset), Tables(z_cdf, z_offset))
-    return model, identity
+    return model, bytes.fromhex(about["weights_id"])

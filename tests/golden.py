@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from lic import checkerboard, coders, registry, torch_names
+from lic import arithmetic, checkerboard, coders, registry, torch_names
 
 # Every kind of layer, in small; and the full sizes, with the presets that have them.
 REDUCED = ("tcm_small", "swint_charm_small", "swint_hyperprior_small", "conv_charm_small", "conv_hyperprior_small",
@@ -114,7 +114,7 @@ class Probe(coders.Coder):
     """
 
     def __init__(self, parts, forced=None):
-        super().__init__(None, coders.CONTINUOUS)
+        super().__init__(None, arithmetic.CONTINUOUS)
         self.parts, self.forced, self.seen = iter(parts), forced and iter(forced), []
 
     def __call__(self, loc, index):
@@ -174,7 +174,7 @@ def outputs(model, x: np.ndarray, forced: np.ndarray | None = None) -> dict[str,
     y = model.analyse(tf.constant(x) * 255)
     z = model.h_a(y)
     z_symbols = tf.round(z - model.z_median)
-    hyper = model.hyper(z_symbols + model.z_median, coders.CONTINUOUS)
+    hyper = model.hyper(z_symbols + model.z_median, arithmetic.CONTINUOUS)
     y_hat, seen = _coded(model, y, hyper, forced)
     lik_y, lik_z = likelihoods(seen["bits"]), likelihoods(planes(bits(model.prior, z_symbols)))
     return {

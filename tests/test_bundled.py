@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import bitstream, codec, images, metrics, resources, weights
+from lic import bitstream, images, loading, metrics, resources, weights
 
 SCRIPTS = tuple(config.PRESETS)
 PICTURES = ("kodim15", "kodim23")
@@ -28,7 +28,7 @@ def bundled(request, photographs):
     """(script, model, {name: (file, reconstruction)}) of a bundled model."""
     script = request.param
     model, identity = weights.load(resources.bundled(script))
-    coder = codec.from_model(model, script, identity, config.Runtime())
+    coder = loading.from_model(model, script, identity, config.Runtime())
     coded = {}
     for name, pixels in photographs.items():
         data = coder.compress(pixels)

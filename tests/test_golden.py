@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lic import coders
+from lic import arithmetic
 from tests import golden
 
 MOST, TYPICAL = 1e-4, 1e-5   # greatest and root mean square of the relative error
@@ -97,7 +97,7 @@ def test_rates_equal_those_of_pytorch(run):
 
 
 def test_estimate_goes_the_way_that_was_compared(run):
-    estimate = run.model.estimate(tf.constant(run.picture) * 255, arithmetic=coders.CONTINUOUS)
+    estimate = run.model.estimate(tf.constant(run.picture) * 255, arithmetic=arithmetic.CONTINUOUS)
     assert_close(golden.planes(estimate.y_hat), run.ours["y_hat"], "y_hat")
     assert_close(golden.planes(estimate.x_hat) / 255, run.ours["x_hat"], "x_hat")
     assert float(estimate.bits_y[0]) == pytest.approx(float(run.theirs["bits_y"]), rel=1e-4)

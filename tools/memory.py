@@ -29,10 +29,10 @@ def measure(script: str, preset: str) -> float:
     """Bytes a pixel."""
     import numpy as np
 
-    from lic import codec, registry
+    from lic import loading, registry
     model = registry.build(script, registry.preset(script, preset))
     model.freeze()
-    coder = codec.from_model(model, script, bytes(4), config.Runtime())
+    coder = loading.from_model(model, script, bytes(4), config.Runtime())
     before = peak()
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
     coder.decompress(coder.compress_pixels(pixels, tile=0))

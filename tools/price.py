@@ -19,15 +19,15 @@ import config
 def codecs_of(script: str, preset: str | None) -> dict:
     """The same weights under both arithmetics."""
     import lic
-    from lic import codec, registry
-    from lic.coders import ARITHMETICS
+    from lic import loading, registry
+    from lic.arithmetic import ARITHMETICS
     if not preset:
         return {name: lic.load(script, arithmetic=name) for name in ARITHMETICS}
     coders = {}
     for name, arithmetic in ARITHMETICS.items():
         model = registry.build(script, registry.preset(script, preset), arithmetic=arithmetic)
         model.freeze()
-        coders[name] = codec.from_model(model, script, bytes(4), config.Runtime(arithmetic=name))
+        coders[name] = loading.from_model(model, script, bytes(4), config.Runtime(arithmetic=name))
     return coders
 
 

@@ -159,7 +159,7 @@ class Deviation:
     """How far predictions of the same symbols lie apart, in units of the step that they are rounded to.
 
     Attributes:
-      step: location's grid or 1; margin: that the encoder keeps from ties, see `lic.coders.Arithmetic`.
+      step: location's grid or 1; margin: that the encoder keeps from ties, see `lic.arithmetic.Arithmetic`.
       values: a picture, on average.
       largest, mean: |difference|, over all pairs of configurations, pictures and values; largest_absolute: times step.
       nearest_tie: least distance of a value to where rounding turns.

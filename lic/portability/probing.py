@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import codec, resources, weights
-from lic.coders import ARITHMETICS, CONTINUOUS, NUM_SCALES, Coder
+from lic import loading, resources, weights
+from lic.arithmetic import ARITHMETICS, CONTINUOUS
+from lic.coders import NUM_SCALES, Coder
 from lic.portability.worker import BATCH, Case, each_case, pixels_of, step
 
 RATES = ("portable", "float32", "float32, index truncated", "estimate, nothing rounded")
@@ -46,7 +47,7 @@ class Forced(Coder):
 def _model(case: Case):
     """The model itself, of a bundled script or a folder of weights, as `case.codec` would run it."""
     runtime = config.Runtime(**case.switches)
-    codec.apply(runtime)
+    loading.apply(runtime)
     return weights.load(resources.locate(case.name), precision=runtime.precision, xla=runtime.xla,
                         arithmetic=ARITHMETICS[runtime.arithmetic])[0]
 
@@ -115,7 +116,7 @@ def _bytes_of_files(name: str, job: dict, arithmetic, flag: str) -> int:
     """An index that isn't rounded is truncated by TFC where it meets the tables."""
     folder = resources.locate(name)
     model, identity = weights.load(folder, arithmetic=arithmetic)
-    coder = codec.from_model(model, weights.describe(folder)["script"], identity, config.Runtime(arithmetic=flag))
+    coder = loading.from_model(model, weights.describe(folder)["script"], identity, config.Runtime(arithmetic=flag))
     total = 0
     for key in job["pictures"]:
         total += len(coder.compress_pixels(pixels_of(job, key), tile=0))

@@ -49,11 +49,11 @@ class Case:
     def codec(self) -> Codec:
         """The codec; a SavedModel is exported by the process that comes first."""
         if self.configuration.kind != "saved":
-            return lic.load(self.name, **self.switches)
+            return lic.load(self.name, stored=False, **self.switches)
         folder = self.path("exported", self.configuration.name)
         if not os.path.isdir(folder):
             from lic import export
-            export.save(lic.load(self.name, **self.switches), folder)
+            export.save(lic.load(self.name, stored=False, **self.switches), folder)
         return lic.load(folder, **self.switches)
 
 

@@ -49,21 +49,22 @@ def script():
 @pytest.fixture(scope="session")
 def saved(lively, tmp_path_factory) -> dict[str, Path]:
     """The folder of a tiny model of each script, with weights that make something of a picture."""
-    from lic import weights
+    from lic import stored_graph, weights
     folders = {}
     for name in SCRIPTS:
         model = lively(name)
         model.freeze()
         folders[name] = tmp_path_factory.mktemp("models") / name
         weights.save(model, name, str(folders[name]))
+        stored_graph.save(str(folders[name]))
     return folders
 
 
 @pytest.fixture(scope="session")
 def codecs(saved):
-    """The codec of each of these folders, for all tests of a run."""
+    """The codec of each of these folders, for all tests of a run; of its model, not of the graphs that are stored."""
     import lic
-    return {name: lic.load(str(folder)) for name, folder in saved.items()}
+    return {name: lic.load(str(folder), stored=False) for name, folder in saved.items()}
 
 
 @pytest.fixture(scope="session")

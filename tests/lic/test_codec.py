@@ -17,7 +17,7 @@ from PIL import Image
 
 import config
 import lic
-from lic import bitstream, codec, tables, weights
+from lic import bitstream, codec, loading, tables, weights
 from lic.bitstream import Arithmetic
 from lic.errors import DataError, UsageError
 
@@ -162,7 +162,7 @@ def escaping(saved):
     """(codec, picture) of a model whose tables are too narrow for its symbols: a third of them are escaped."""
     model, identity = weights.load(str(saved["zyc2022"]))
     model.freeze(tables.gaussian(np.full(64, 0.05)), tables.gaussian(np.full(model.preset.hyper_depth, 0.05)))
-    coder = codec.from_model(model, "zyc2022", identity, config.Runtime())
+    coder = loading.from_model(model, "zyc2022", identity, config.Runtime())
     return coder, np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
 
 

@@ -13,11 +13,9 @@ import pytest
 import tensorflow as tf
 
 from lic import coders
+from lic.arithmetic import CONTINUOUS, FLOAT32, PORTABLE
 from lic.coders import (
-    CONTINUOUS,
-    FLOAT32,
     NUM_SCALES,
-    PORTABLE,
     SCALE_MAX,
     SCALE_MIN,
     Decoder,

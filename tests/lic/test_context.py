@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from lic import checkerboard, coders
-from lic.coders import PORTABLE, Coder
+from lic.arithmetic import FLOAT32, PORTABLE
+from lic.coders import Coder
 from lic.context import ChannelContext, Context, HyperContext, SpaceChannelContext
 
 
@@ -217,7 +218,7 @@ def test_no_part_is_predicted_from_itself_or_from_what_follows(tiny, picture):
 
 def test_predictions_are_in_the_type_of_the_hyper_latents(tiny, picture):
     y = tiny.analyse(tf.constant(picture(64, 64)))
-    for arithmetic in (PORTABLE, coders.FLOAT32):
+    for arithmetic in (PORTABLE, FLOAT32):
         coder = Watched(tiny.context.parts(y), arithmetic)
         y_hat = tiny.context.code(tiny.hyper(tf.round(tiny.h_a(y)), arithmetic), coder)
         assert y_hat.dtype == tf.float32 and y_hat.shape == y.shape

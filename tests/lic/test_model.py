@@ -13,7 +13,7 @@ import config
 import swin_transformers_tf as swin
 from config import PYTORCH, charm_hidden
 from lic import coders, tables
-from lic.coders import CONTINUOUS, FLOAT32, PORTABLE
+from lic.arithmetic import CONTINUOUS, FLOAT32, PORTABLE
 from lic.context import Context
 from lic.model import STRIDE, pad
 from lic.tables import Tables

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import coders, registry, step_export, step_state, weights
+from lic import arithmetic, registry, step_export, step_state, weights
 from lic.errors import DataError, UsageError
 from lic.pjrt import pictures as patches
 from lic.pjrt.schedule import learning_rate
@@ -133,7 +133,7 @@ def test_quantised_latents_and_pictures_in_jax_are_those_of_tensorflow(tiny, pic
     from lic.pjrt.program import Program
 
     def function(x):
-        estimate = tiny.estimate(x, arithmetic=coders.FLOAT32)
+        estimate = tiny.estimate(x, arithmetic=arithmetic.FLOAT32)
         return {"y_hat": estimate.y_hat, "x_hat": estimate.x_hat, "bits": estimate.bits_y + estimate.bits_z}
 
     x, variables = picture(64, 128, batch=2), weights.named_variables(tiny)

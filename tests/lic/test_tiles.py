@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import config
 import lic
-from lic import bitstream, codec, coders, file_graph, memory
+from lic import arithmetic, bitstream, codec, coders, file_graph, loading, memory
 from lic.bitstream import Record
 from lic.errors import DataError, UsageError
 
@@ -154,7 +154,7 @@ def test_graph_of_an_exported_model_makes_and_reads_the_same_tiles(tiled, x):
 def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, x):
     from lic import weights
     model, identity = weights.load(str(saved["hypmqw2022"]))
-    coder = codec.from_model(model, "hypmqw2022", identity, config.Runtime())
+    coder = loading.from_model(model, "hypmqw2022", identity, config.Runtime())
     start = coder._start
     small = file_graph.FileGraph(model, start, 128)
     assert small.compress_pixels(x, 0.0).numpy() == coder.compress_pixels(x, tile=128)
@@ -186,7 +186,8 @@ def test_batch_of_several_sizes_or_of_tiles_is_misuse(codecs, x):
 def demanding(monkeypatch):
     """demanding(margin): encoders shift their grid unless every value is that far from a tie, in steps."""
     def demand(margin):
-        monkeypatch.setitem(coders.ARITHMETICS, "portable", dataclasses.replace(coders.PORTABLE, margin=margin))
+        changed = dataclasses.replace(arithmetic.PORTABLE, margin=margin)
+        monkeypatch.setitem(arithmetic.ARITHMETICS, "portable", changed)
     return demand
 
 

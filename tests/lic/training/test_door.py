@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lic import codec
+from lic import loading
 from lic.training import restore_model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,7 +67,7 @@ def test_run_that_is_killed_and_then_interrupted_goes_on_from_its_checkpoints_to
 
     compress = start("compress", pictures / "0.jpg", tmp_path / "0.tfci", "--model_path", tmp_path / "model")
     assert compress.communicate(timeout=600)[1] == "" and compress.returncode == 0
-    pixels = codec.load(str(tmp_path / "model")).decompress((tmp_path / "0.tfci").read_bytes())
+    pixels = loading.load(str(tmp_path / "model")).decompress((tmp_path / "0.tfci").read_bytes())
     assert pixels.shape == (96, 112, 3)
 
 

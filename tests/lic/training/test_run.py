@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from config import Training
-from lic import codec, images, metrics, weights
+from lic import images, loading, metrics, weights
 from lic.distortion import ms_ssim_loss
 from lic.errors import DataError
 from lic.training import Interrupted, Schedule, restore_model
@@ -80,7 +80,7 @@ def test_tensorboard_gets_scalars_of_each_epoch_and_reconstructions(long, pictur
 
 def test_validation_measures_what_a_file_costs_and_shows(long, pictures):
     made_of, _, _ = long
-    coder = codec.load(os.path.join(made_of.train_path, "model"))
+    coder = loading.load(os.path.join(made_of.train_path, "model"))
     bits, psnr = [], []
     for n in (0, 1):
         pixels = np.asarray(Image.open(pictures / f"{n}.jpg"))
@@ -115,8 +115,8 @@ def test_folder_of_a_run_is_a_model_too_with_its_averages(long):
     for restored, (mean, v) in zip(model.trainable_variables, run.average.pairs):
         np.testing.assert_array_equal(restored, mean, err_msg=v.name)
     pixels = smooth(0)
-    run_codec = codec.load(made_of.train_path)
-    assert run_codec.compress(pixels) == codec.load(os.path.join(made_of.train_path, "model")).compress(pixels)
+    run_codec = loading.load(made_of.train_path)
+    assert run_codec.compress(pixels) == loading.load(os.path.join(made_of.train_path, "model")).compress(pixels)
 
 
 def test_finished_run_started_again_only_saves(long, tmp_path, capsys):
@@ -141,7 +141,7 @@ def test_loss_falls_and_the_model_codes(settings, policy):
     run.train()
     losses = [float(value) for _, value in events(os.path.join(made_of.train_path, "logs"))["loss"]]
     assert losses[1] < 0.7 * losses[0]
-    coder = codec.load(os.path.join(made_of.train_path, "model"))
+    coder = loading.load(os.path.join(made_of.train_path, "model"))
     pixels = smooth(0)
     restored = coder.decompress(coder.compress(pixels))
     assert metrics.mse(pixels, restored) < 0.8 * np.var(pixels.astype(float))

@@ -1,0 +1,125 @@
+"""Codecs out of folders: the bundled models, trained ones, training runs, and SavedModels.
+
+TensorFlow Compression and the models' code are imported only where a model has to be built: one with stored graphs
+(`lic.stored_graph`) does without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+import config
+from lic import bitstream, memory, registry, resources, stored_graph, weights
+from lic.arithmetic import ARITHMETICS
+from lic.codec import Codec, flags_of
+from lic.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from lic.model import LatentCodec
+
+SAVED_ABOUT = os.path.join("assets.extra", "model.json")
+
+
+def _arithmetic_of(runtime: config.Runtime) -> bitstream.Arithmetic:
+    if runtime.arithmetic == "portable":
+        return bitstream.Arithmetic.PORTABLE
+    return bitstream.Arithmetic.TF32 if runtime.tf32 else bitstream.Arithmetic.FLOAT32
+
+
+def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: config.Runtime, **about) -> Codec:
+    """A codec of a frozen model."""
+    from lic.file_graph import FileGraph
+    start = bitstream.prefix(_arithmetic_of(runtime), model.preset.code, 0, weights_id)
+    side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
+    about = {**about, **registry.describe(script, model.preset)}
+    return Codec(FileGraph(model, start, side), _about(about, weights_id, model.num_strings, runtime), start)
+
+
+def _about(about: dict, weights_id: bytes, num_strings: int, runtime: config.Runtime) -> dict:
+    return {**about, "weights_id": weights_id.hex(), "num_strings": num_strings, "arithmetic": runtime.arithmetic,
+            "precision": runtime.precision, "tf32": runtime.tf32}
+
+
+def apply(runtime: config.Runtime) -> None:
+    """Sets TensorFlow's switches, which belong to the process; the number of threads only before its first operation.
+
+    Raises:
+      UsageError: there is no such switch, or it comes too late.
+    """
+    for name, choices in config.CHOICES.items():
+        if getattr(runtime, name, choices[0]) not in choices:
+            raise UsageError(f"there is no {name} '{getattr(runtime, name)}': choose from {', '.join(choices)}")
+    try:
+        runtime.apply()
+    except RuntimeError as error:
+        raise UsageError(f"TensorFlow refuses these switches: {error}") from None
+    if runtime.deterministic:
+        tf.random.set_seed(0)   # else TensorFlow refuses the random start of the weights, which is overwritten anyway
+
+
+def load(name: str, runtime: config.Runtime | None = None, stored: bool = True) -> Codec:
+    """A codec from the name of a script (its bundled model) or from a folder.
+
+    Args:
+      name: "lsk2023", "zyc2022", "hypmqw2022"; or a folder with a trained model, a training run, or a SavedModel that
+        `export` made (read only SavedModels that you trust).
+      runtime: arithmetic and precision.
+      stored: whether graphs that stand beside the weights will do; they can't be exported.
+    Raises:
+      DataError: there is no model.
+      UsageError: there is no such switch, it comes too late, or a SavedModel was made with another.
+    """
+    runtime = runtime or config.Runtime()
+    apply(runtime)
+    folder = resources.locate(name)
+    if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
+        return _load_saved_model(folder, runtime)
+    if os.path.isfile(os.path.join(folder, resources.MODEL)):
+        return (stored and _load_stored(folder, runtime)) or _load_model(folder, runtime)
+    from lic import training
+    script, model = training.restore_model(folder, **_options(runtime))
+    return from_model(model, script, weights.weights_id(weights.arrays_of(model)), runtime)
+
+
+def _options(runtime: config.Runtime) -> dict:
+    return {"precision": runtime.precision, "arithmetic": ARITHMETICS[runtime.arithmetic], "xla": runtime.xla}
+
+
+def _load_model(folder: str, runtime: config.Runtime) -> Codec:
+    model, identity = weights.load(folder, **_options(runtime))
+    return from_model(model, weights.describe(folder)["script"], identity, runtime)
+
+
+def _load_stored(folder: str, runtime: config.Runtime) -> Codec | None:
+    """A codec without building its model; None where the folder holds no graphs, or none for these switches."""
+    if not stored_graph.serves(runtime):
+        return None
+    about, arrays = weights.read(folder)
+    graph = stored_graph.load(folder, about["weights_id"], arrays)
+    if graph is None:
+        return None
+    identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
+    start = bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity)
+    about = registry.describe(about["script"], preset)
+    return Codec(graph, _about(about, identity, graph.num_strings, runtime), start)
+
+
+def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
+    try:
+        with open(os.path.join(folder, SAVED_ABOUT), encoding="utf-8") as file:
+            about = json.load(file)
+        graph = tf.saved_model.load(folder)
+        identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
+        made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
+        about["num_strings"] = int(about["num_strings"])
+    except (OSError, ValueError, KeyError, tf.errors.OpError):
+        raise DataError(f"'{folder}' is no SavedModel that 'export' made, or it is broken") from None
+    arithmetic = _arithmetic_of(made_with)
+    if (arithmetic, made_with.precision) != (_arithmetic_of(runtime), runtime.precision):
+        raise UsageError(f"the SavedModel in '{folder}' was exported with {flags_of(arithmetic)} "
+                         f"--precision {made_with.precision}: give the same flags")
+    return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))

@@ -1,0 +1,189 @@
+"""Graphs of a model that were traced once and stored beside its weights, so that nobody waits for the tracing again.
+
+To build a model, trace it and have TensorFlow optimise the graphs takes seven times as long as to code a picture. All
+of that is the same each time: `graphs.zip` in the folder of a model keeps the outcome. The weights are not in there:
+they are placed into the graphs when those are read, from `weights.npz`. TensorFlow Compression is not imported either,
+only its operations.
+
+Gotchas:
+* A change of what the functions of `lic.file_graph` take, return or compute needs `python -m tools.store_graphs`
+  for the bundled models, and where signatures change a new `FORMAT`; `tests/test_bundled.py` finds what is stale.
+* Where there is no such file, or it is of another model or format, the model is built and traced as ever.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import io
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+import config
+from lic import files, weights
+
+FORMAT = 1
+FILE = "graphs.zip"
+_ABOUT = "about.json"
+_RUNTIME = config.Runtime()   # what the graphs are traced under
+
+
+def serves(runtime: config.Runtime) -> bool:
+    """Whether graphs are stored for these switches."""
+    return (runtime.arithmetic, runtime.precision, runtime.xla, runtime.deterministic) == (
+        _RUNTIME.arithmetic, _RUNTIME.precision, _RUNTIME.xla, _RUNTIME.deterministic)
+
+
+# Storing -------------------------------------------------------------------------------------------------------------
+
+def save(folder: str) -> None:
+    """Stores the graphs of the model in a folder beside its weights.
+
+    Raises:
+      DataError: the folder holds no model, or one that is broken.
+    """
+    from lic.file_graph import FileGraph
+    model, weights_id = weights.load(folder)
+    graph, variables = FileGraph(model, bytes(12), 0), weights.frozen_variables(model)
+    about: dict = {"format": FORMAT, "weights_id": weights_id.hex(), "num_strings": model.num_strings, "functions": {}}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("encode", "decode", "synthesise", *(["probe"] if model.gains else [])):
+            about["functions"][name], definition = _stored(getattr(graph, name), variables)
+            archive.writestr(f"{name}.pb", definition.SerializeToString(deterministic=True))
+        archive.writestr(_ABOUT, json.dumps(about))
+    files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())
+
+
+def _stored(function, variables: Mapping[str, tf.Variable]) -> tuple[dict, tf.compat.v1.GraphDef]:
+    """What is to be known of a function, and its graph, optimised, with placeholders for weights and tables."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    traced = function.get_concrete_function()
+    names = {id(v.handle): name for name, v in variables.items()}
+    held = {inner.op.name: names[id(outer)] for outer, inner in traced.graph.captures if id(outer) in names}
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    inputs, outputs = ([t.name for t in tensors] for tensors in (frozen.inputs, frozen.outputs))
+    definition = frozen.graph.as_graph_def()
+    for node in definition.node:
+        if node.name in held:
+            _make_placeholder(node)
+    about = {"inputs": inputs, "outputs": outputs, "held": held}
+    return about, _optimised(definition, [*inputs, *outputs, *(f"{name}:0" for name in held)])
+
+
+def _make_placeholder(node) -> None:
+    value = node.attr["value"].tensor
+    dtype, shape = value.dtype, value.tensor_shape
+    node.op = "Placeholder"
+    node.attr["shape"].shape.CopyFrom(shape)
+    node.attr["dtype"].type = dtype
+    del node.attr["value"]
+
+
+def _optimised(definition, keep: list[str]):
+    """Folded and pruned, but without what depends on the processor."""
+    from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+    from tensorflow.python.grappler import tf_optimizer
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(definition, name="")
+    meta = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
+    kept = meta_graph_pb2.CollectionDef()
+    kept.node_list.value.extend(keep)
+    meta.collection_def["train_op"].CopyFrom(kept)
+    settings = config_pb2.ConfigProto()
+    rewrites = settings.graph_options.rewrite_options
+    rewrites.layout_optimizer = rewrites.remapping = rewriter_config_pb2.RewriterConfig.OFF
+    return tf_optimizer.OptimizeGraph(settings, meta)
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+class StoredGraph:
+    """The functions of a `FileGraph`, of arrays, as they were stored.
+
+    Args:
+      archive: what `save` wrote; about: its entry of that name.
+      arrays: those of `weights.npz`.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, about: dict, arrays: Mapping[str, np.ndarray]):
+        self.num_strings = int(about["num_strings"])
+        self._archive, self._functions, self._arrays = archive, about["functions"], arrays
+
+    @functools.cached_property
+    def encode(self):
+        return self._function("encode")
+
+    @functools.cached_property
+    def decode(self):
+        return self._function("decode")
+
+    @functools.cached_property
+    def synthesise(self):
+        return self._function("synthesise")
+
+    @functools.cached_property
+    def probe(self):
+        return self._function("probe")
+
+    def _function(self, name: str):
+        about = self._functions[name]
+        definition = tf.compat.v1.GraphDef.FromString(self._archive.read(f"{name}.pb"))
+        for node in definition.node:
+            if node.name in about["held"]:
+                _make_constant(node, self._arrays[about["held"][node.name]])
+        with tf.Graph().as_default() as graph:
+            tf.graph_util.import_graph_def(definition, name="")
+        session = tf.compat.v1.Session(graph=graph, config=_session_settings())
+        outputs = about["outputs"] if len(about["outputs"]) > 1 else about["outputs"][0]
+        return session.make_callable(outputs, feed_list=about["inputs"])
+
+
+def load(folder: str, weights_id: str, arrays: Mapping[str, np.ndarray]) -> StoredGraph | None:
+    """The graphs of the model with these weights, or None where there are none."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(files.read_bytes(os.path.join(folder, FILE))))
+        about = json.loads(archive.read(_ABOUT))
+        if (about["format"], about["weights_id"]) != (FORMAT, weights_id):
+            return None
+    except Exception:   # it is not there, or broken: each of these libraries has its own
+        return None
+    _load_operations()
+    return StoredGraph(archive, about, arrays)
+
+
+def _make_constant(node, array: np.ndarray) -> None:
+    dtype = tf.as_dtype(node.attr["dtype"].type)
+    node.op = "Const"
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array.astype(dtype.as_numpy_dtype)))
+    del node.attr["shape"]
+
+
+def _session_settings():
+    settings = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=tf.config.threading.get_intra_op_parallelism_threads(),
+        inter_op_parallelism_threads=tf.config.threading.get_inter_op_parallelism_threads(),
+        allow_soft_placement=True)
+    settings.graph_options.rewrite_options.disable_meta_optimizer = True   # that was done when they were stored
+    return settings
+
+
+def _load_operations() -> None:
+    """TFC's operations, without TFC: its Python takes half a second, TensorFlow Probability most of it."""
+    name = "tensorflow_compression.python.ops.gen_ops"
+    if name in sys.modules:
+        return
+    package = importlib.util.find_spec("tensorflow_compression")
+    assert package and package.submodule_search_locations
+    path = os.path.join(package.submodule_search_locations[0], "python", "ops", "gen_ops.py")
+    specification = importlib.util.spec_from_file_location(name, path)
+    assert specification and specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    sys.modules[name] = module   # or TFC, if it is imported later, would load them again, and fail

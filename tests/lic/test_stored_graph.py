@@ -1,0 +1,120 @@
+"""Graphs that were stored with a model: they give what the model gives, and load nothing that they don't need."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+import lic
+from lic import export, registry, stored_graph, weights
+from lic.errors import UsageError
+from lic.file_graph import FileGraph
+from lic.stored_graph import StoredGraph
+from tests.lic.conftest import ROOT, SCRIPTS
+
+
+@pytest.fixture(scope="module")
+def many(lively, tmp_path_factory):
+    """The folder of a tiny model of many rates, with graphs."""
+    model = lively("hypmqw2022", registry.preset("hypmqw2022", "tiny-variable"))
+    model.freeze()
+    folder = str(tmp_path_factory.mktemp("many") / "model")
+    weights.save(model, "hypmqw2022", folder)
+    stored_graph.save(folder)
+    return folder
+
+
+def pixels_of(picture, *size: int, **kwargs) -> np.ndarray:
+    return picture(*size, **kwargs)[0].astype(np.uint8)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_stored_graphs_give_the_bytes_and_pixels_of_the_model(script, saved, codecs, picture):
+    stored, traced = lic.load(str(saved[script])), codecs[script]
+    assert isinstance(stored.graph, StoredGraph) and isinstance(traced.graph, FileGraph)
+    assert stored.about == traced.about
+    wild = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)   # has symbols that no table holds
+    for x, tile in ((pixels_of(picture, 50, 130), None), (pixels_of(picture, 200, 150), 128), (wild, None)):
+        data = traced.compress(x, tile=tile)
+        assert stored.compress(x, tile=tile) == data
+        np.testing.assert_array_equal(stored.decompress(data), traced.decompress(data))
+
+
+def test_stored_graphs_take_batches(saved, codecs, picture):
+    stored, traced = lic.load(str(saved["zyc2022"])), codecs["zyc2022"]
+    batch = list(picture(70, 50, batch=3).astype(np.uint8))
+    files = traced.compress_batch(batch)
+    assert stored.compress_batch(batch) == files
+    np.testing.assert_array_equal(stored.decompress_batch(files), traced.decompress_batch(files))
+
+
+def test_stored_graphs_know_every_quality_and_its_estimate(many, picture):
+    stored, traced = lic.load(many), lic.load(many, stored=False)
+    x = pixels_of(picture, 64, 96)
+    for quality in (1, 37.5, 100):
+        data = traced.compress(x, quality=quality)
+        assert stored.compress(x, quality=quality) == data
+        np.testing.assert_array_equal(stored.decompress(data), traced.decompress(data))
+        assert stored.probe(x, quality) == pytest.approx(traced.probe(x, quality), rel=1e-6)
+
+
+def changed(archive, **entries) -> None:
+    """Writes a graphs.zip anew with other entries of its description."""
+    with zipfile.ZipFile(archive) as old:
+        kept = {name: old.read(name) for name in old.namelist()}
+    about = {**json.loads(kept["about.json"]), **entries}
+    with zipfile.ZipFile(archive, "w") as new:
+        for name, data in {**kept, "about.json": json.dumps(about)}.items():
+            new.writestr(name, data)
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:9000]),
+    lambda path: changed(path, weights_id="00000000"), lambda path: changed(path, format=stored_graph.FORMAT + 1)],
+    ids=["missing", "cut off", "of another model", "of another format"])
+def test_where_graphs_do_not_fit_the_model_is_built(spoil, saved, tmp_path):
+    shutil.copytree(saved["zyc2022"], tmp_path / "model")
+    spoil(tmp_path / "model" / stored_graph.FILE)
+    assert isinstance(lic.load(str(tmp_path / "model")).graph, FileGraph)
+
+
+@pytest.mark.parametrize("switches", [{"arithmetic": "float32"}, {"precision": "bfloat16"}, {"xla": True}])
+def test_other_switches_build_the_model(switches, saved):
+    assert isinstance(lic.load(str(saved["zyc2022"]), **switches).graph, FileGraph)
+
+
+def test_codec_of_stored_graphs_is_not_exported(saved, tmp_path):
+    with pytest.raises(UsageError, match="load the model with stored=False"):
+        export.save(lic.load(str(saved["zyc2022"])), str(tmp_path / "exported"))
+
+
+LOADED = """
+import sys
+from lic import cli
+assert cli.run("zyc2022", cli.parser_of("zyc2022").parse_args(sys.argv[1:])) == 0
+print([name for name in ("tensorflow_compression", "tensorflow_probability", "zyc2022", "lic.model") if name in sys.modules])
+import tensorflow_compression as tfc
+assert tfc.run_length_encode is not None
+import lic
+print(type(lic.load(sys.argv[-1], stored=False).graph).__name__)
+"""
+
+
+def test_coding_with_stored_graphs_loads_no_tfc_and_builds_no_model_and_both_can_follow(saved, picture, process, tmp_path):
+    from PIL import Image
+    Image.fromarray(pixels_of(picture, 40, 50)).save(tmp_path / "x.png")
+    ran = process("-c", LOADED, "compress", tmp_path / "x.png", "--model_path", saved["zyc2022"], cwd=ROOT)
+    assert (ran.code, ran.out.split("\n")[:2]) == (0, ["[]", "FileGraph"]), ran.err
+
+
+def test_every_weight_is_placed_into_the_graphs(many):
+    """No weight is left in the file as a constant: it would go stale."""
+    with zipfile.ZipFile(f"{many}/{stored_graph.FILE}") as archive:
+        functions = json.loads(archive.read("about.json"))["functions"].values()
+    held = set().union(*(set(about["held"].values()) for about in functions))
+    model, _ = weights.load(many)
+    assert held == set(weights.frozen_variables(model))

@@ -1,0 +1,28 @@
+"""Stores the graphs of models beside their weights anew: after a change of what the code computes, or of weights.
+
+    python -m tools.store_graphs                 # of the bundled models
+    python -m tools.store_graphs FOLDER [FOLDER ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import config
+from lic import resources
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", default=[resources.bundled(s) for s in config.PRESETS])
+    folders = parser.parse_args().folders
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from lic import stored_graph
+    for folder in folders:
+        stored_graph.save(folder)
+        print(f"{folder}: {os.path.getsize(os.path.join(folder, stored_graph.FILE)):,} bytes")
+
+
+if __name__ == "__main__":
+    main()
