@@ -96,7 +96,8 @@ LOADED = """
 import sys
 from lic import cli
 assert cli.run("zyc2022", cli.parser_of("zyc2022").parse_args(sys.argv[1:])) == 0
-print([name for name in ("tensorflow_compression", "tensorflow_probability", "zyc2022", "lic.model") if name in sys.modules])
+print([name for name in ("tensorflow_compression", "tensorflow_probability", "zyc2022", "lic.model")
+       if name in sys.modules])
 import tensorflow_compression as tfc
 assert tfc.run_length_encode is not None
 import lic
@@ -104,7 +105,8 @@ print(type(lic.load(sys.argv[-1], stored=False).graph).__name__)
 """
 
 
-def test_coding_with_stored_graphs_loads_no_tfc_and_builds_no_model_and_both_can_follow(saved, picture, process, tmp_path):
+def test_coding_with_stored_graphs_neither_builds_a_model_nor_loads_tfc_and_both_can_follow(
+        saved, picture, process, tmp_path):
     from PIL import Image
     Image.fromarray(pixels_of(picture, 40, 50)).save(tmp_path / "x.png")
     ran = process("-c", LOADED, "compress", tmp_path / "x.png", "--model_path", saved["zyc2022"], cwd=ROOT)

@@ -1,0 +1,85 @@
+"""Calls of a model that is loaded, under each arithmetic and precision, beside the straightforward graph.
+
+The straightforward graph is made of the same layers: float32 everywhere, the encoder decodes each of its strings again,
+and TensorFlow may fuse nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import statistics
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+import config
+from lic import loading, model, registry
+from lic.arithmetic import ARITHMETICS
+from lic.coders import Encoder, Escapes
+from tools.bench.timing import in_turns, ratio
+
+BASELINE = "straightforward"
+SWITCHES = {BASELINE: config.Runtime(arithmetic="float32"),
+            "float32": config.Runtime(arithmetic="float32"),
+            "float32, bfloat16 transforms": config.Runtime(arithmetic="float32", precision="bfloat16"),
+            "portable": config.Runtime(),
+            "portable, bfloat16 transforms": config.Runtime(precision="bfloat16")}
+
+
+class DecodingEncoder(Encoder):
+    """Takes each part out of its own string, as the published scripts do."""
+
+    def __call__(self, loc, index):
+        loc, index = self.settle(loc, index)
+        super().__call__(loc, index)
+        read = self.entropy_model.decode(self.strings[-1], index)
+        none = Escapes(tf.RaggedTensor.from_tensor(tf.zeros((tf.shape(loc)[0], 0), tf.int32)))
+        return tf.cast(none.fill(read.symbols, tf.zeros_like(read.escaped)), tf.float32) + loc
+
+
+def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[dict]:
+    """A row for each switch and command: median seconds, and how many times as fast as the straightforward graph.
+
+    Args:
+      preset: its weights may be random: they change no operation, only the time of range coding.
+      pixels: uint8 (h, w, 3).
+    """
+    compress, decompress = {}, {}
+    for name, runtime in SWITCHES.items():
+        codec = _codec(script, preset, runtime)
+        within = _straightforward if name == BASELINE else contextlib.nullcontext
+        compress[name] = functools.partial(_within, within, codec.compress, pixels)
+        decompress[name] = functools.partial(_within, within, codec.decompress, compress[name]())
+    rows = []
+    for command, works in (("compress", compress), ("decompress", decompress)):
+        seconds = in_turns(works, rounds)
+        rows += [{"work": f"{script} {preset} {command}, {name}", "seconds": statistics.median(taken),
+                  "ratio": ratio(seconds[BASELINE], taken)} for name, taken in seconds.items()]
+    return rows
+
+
+def _codec(script: str, preset: str, runtime: config.Runtime):
+    tf.keras.utils.set_random_seed(0)
+    built = registry.build(script, registry.preset(script, preset), precision=runtime.precision,
+                           arithmetic=ARITHMETICS[runtime.arithmetic])
+    built.freeze()
+    return loading.from_model(built, script, bytes(4), runtime)
+
+
+def _within(context, function, argument):
+    with context():
+        return function(argument)
+
+
+@contextlib.contextmanager
+def _straightforward() -> Iterator[None]:
+    """What is traced in here encodes as the published scripts do, and what is run is not optimised."""
+    before, model.Encoder = model.Encoder, DecodingEncoder   # type: ignore[misc]
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        model.Encoder = before   # type: ignore[misc]
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
