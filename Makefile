@@ -5,6 +5,7 @@ PY = $(VENV)/bin/python
 PYTEST_ARGS =
 FUZZ_ARGS =
 PORTABILITY_ARGS = --deviation --rate
+BENCH_ARGS =
 
 # What the demo runs, one command a line.
 define DEMO
@@ -20,19 +21,21 @@ TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MIN_LOG_LEVEL
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test slow fuzz portability venv venv-test clean
+.PHONY: help demo test slow fuzz portability bench venv venv-test clean
 
 help:
 	@echo 'make demo    set up $(VENV), compress and decompress a picture with the bundled weights'
 	@echo 'make test    set up $(VENV) for testing; ruff, mypy and the quick tests'
 	@echo 'make slow    the tests that take minutes'
 	@echo 'make fuzz    20,000 broken files, which the decoders must survive; failing ones are kept in build/fuzz'
+	@echo 'make bench   seconds of cold processes and warm calls, side by side, and how they grow'
 	@echo 'make portability  files of each configuration decoded under every other (res/doc/portability.md)'
 	@echo 'make venv    set up $(VENV) only'
 	@echo 'make clean   remove $(VENV) and everything else that was made here'
 	@echo
 	@echo 'PYTHON=/path/to/python3.11 names the interpreter (3.9-3.11), VENV=folder the environment,'
 	@echo 'PYTEST_ARGS="-k words" chooses tests, FUZZ_ARGS="--mutants 2000 --seed 1" broken files.'
+	@echo 'BENCH_ARGS="--parts cold --rounds 9" what bench measures.'
 	@echo 'PORTABILITY_ARGS="PICTURES --jobs 2" what portability is measured on.'
 
 demo: venv
@@ -50,6 +53,9 @@ slow: venv-test
 
 fuzz: venv
 	$(PY) -m tools.fuzz $(FUZZ_ARGS)
+
+bench: venv
+	$(PY) -m tools.bench res/eval/kodim23.png $(BENCH_ARGS)
 
 portability: venv
 	$(PY) -m lic.portability $(PORTABILITY_ARGS)
