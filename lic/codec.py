@@ -34,10 +34,11 @@ class Codec:
       graph: a `FileGraph`, what `tf.saved_model.load` made of one, or a `StoredGraph`.
       about: what its model.json says.
       start: the first twelve bytes of its files.
+      bits_of: what `lic.bits_map` made of the model, where that is at hand.
     """
 
-    def __init__(self, graph, about: dict, start: bytes):
-        self.graph, self.about, self._start = graph, about, start
+    def __init__(self, graph, about: dict, start: bytes, bits_of: Callable | None = None):
+        self.graph, self.about, self._start, self._bits_of = graph, about, start, bits_of
         self._preset = registry.described(about)
 
     @property
@@ -74,6 +75,25 @@ class Codec:
             of_tile = self._run(self.graph.probe, pixels[box.slices], np.float32(self.settled_quality(quality)))
             bits, error = bits + float(of_tile[0]), error + float(of_tile[1])
         return bits / (height * width), metrics.psnr_of_mse(error / pixels.size)
+
+    def bits_map(self, pixels: np.ndarray, quality: float | None = None, progress: Progress = iter
+                 ) -> np.ndarray | None:
+        """uint8 (h, w, 3) -> the bits that each 16 x 16 pixels take in a file, about; nothing is coded.
+
+        Returns:
+          float32 (h/16, w/16), rounded up; None of a SavedModel, which holds no such function.
+        """
+        if self._bits_of is None:
+            return None
+        height, width = pixels.shape[:2]
+        found = np.zeros([-(-side // LATENT_STRIDE) for side in (height, width)], np.float32)
+        for box in progress(Tiling(height, width, self._tile_of(height, width, None))):
+            self._demand(box.height * box.width)
+            part = found[box.top // LATENT_STRIDE:, box.left // LATENT_STRIDE:]
+            of_tile = self._run(self._bits_of, pixels[box.slices], np.float32(self.settled_quality(quality)))
+            rows, columns = np.minimum(of_tile.shape, part.shape)
+            part[:rows, :columns] = of_tile[:rows, :columns]
+        return found
 
     # Pictures to files ---------------------------------------------------------------------------------------------
 

@@ -71,13 +71,14 @@ class GaussianModel(_Escaping, tfc.LocationScaleIndexedEntropyModel):
     Args:
       tables: for coding; without them it only estimates.
       floor: least likelihood of a symbol when bits are counted.
+      axes: how many of the last axes bits are summed over: 3 for a number a picture, 1 for a map (b, h, w).
     """
 
-    def __init__(self, tables: Tables | None = None, floor: float = 0.0):
+    def __init__(self, tables: Tables | None = None, floor: float = 0.0, axes: int = 3):
         self._given, self._floor = tables, floor
         if tables:
             self._hold(tables)
-        super().__init__(tfc.NoisyNormal, num_scales=NUM_SCALES, scale_fn=scale_of_index, coding_rank=3,
+        super().__init__(tfc.NoisyNormal, num_scales=NUM_SCALES, scale_fn=scale_of_index, coding_rank=axes,
                          compression=tables is not None, bottleneck_dtype=tf.float32)
 
     def _build_tables(self, *_):
@@ -119,16 +120,16 @@ class FactorisedModel(_Escaping, tfc.ContinuousBatchedEntropyModel):
 
     Args:
       prior: the densities.
-      tables, floor: as of `GaussianModel`.
+      tables, floor, axes: as of `GaussianModel`.
     """
 
-    def __init__(self, prior, tables: Tables | None = None, floor: float = 0.0):
+    def __init__(self, prior, tables: Tables | None = None, floor: float = 0.0, axes: int = 3):
         self._floor = floor
         if tables:
             self._hold(tables)
         source = {"prior": prior} if tables is None else {
             "prior_shape": prior.batch_shape, "compression": True, "cdf": tables.cdf, "cdf_offset": tables.offset}
-        super().__init__(coding_rank=3, offset_heuristic=False, bottleneck_dtype=tf.float32, **source)
+        super().__init__(coding_rank=axes, offset_heuristic=False, bottleneck_dtype=tf.float32, **source)
 
     def encode(self, symbols: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """int32 symbols (b, h, w, c) -> strings (b,), and which symbols were escaped."""
@@ -221,7 +222,8 @@ class Estimator(Coder):
     """Counts bits and returns the quantised part with a straight-through gradient.
 
     Attributes:
-      bits: a (b,) tensor a part. In training an upper bound under uniform noise, else the Shannon information.
+      bits: a (b,) tensor a part, or a map where the entropy model keeps the axes. In training an upper bound under
+        uniform noise, else the Shannon information.
     """
 
     def __init__(self, entropy_model: GaussianModel, parts: Iterable[tf.Tensor], arithmetic: Arithmetic,

@@ -31,6 +31,10 @@ class Context(Layer):
         """y cut into the parts that `code` will ask for, in its order."""
         return tf.split(y, self.depths, -1)
 
+    def joined(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Something for each position of each part, in the order of `parts` -> its sum over the slices, (b, h, w)."""
+        return tf.add_n(maps)
+
     @property
     def num_parts(self) -> int:
         """How many parts (and strings) there are."""
@@ -129,6 +133,10 @@ class SpaceChannelContext(Context):
 
     def parts(self, y):
         return [half for group in tf.split(y, self.depths, -1) for half in self._split(group)]
+
+    def joined(self, maps):
+        anchors, rest = (tf.add_n(maps[first::2])[..., None] for first in (0, 1))
+        return self._merge(anchors, rest)[..., 0]
 
     def code(self, hyper, coder):
         hypers = self._split(hyper)

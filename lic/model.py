@@ -31,7 +31,10 @@ from lic.tiling import LATENT_STRIDE, STRIDE
 
 
 class Estimate(NamedTuple):
-    """What a forward pass gives: reconstruction (b, h, w, 3), quantised latent, and bits, (b,) each."""
+    """What a forward pass gives: reconstruction (b, h, w, 3), quantised latent, and bits, (b,) each.
+
+    Bits for each position are maps instead: (b, h/16, w/16) of y and (b, h/64, w/64) of z, of the padded picture.
+    """
 
     x_hat: tf.Tensor
     y_hat: tf.Tensor
@@ -149,17 +152,24 @@ class LatentCodec(tf.keras.Model):
     # Estimating -------------------------------------------------------------------------------------------------
 
     def estimate(self, x: tf.Tensor, training: bool = False, arithmetic: Arithmetic | None = None,
-                 quality: tf.Tensor | None = None) -> Estimate:
-        """Forward pass with the rate it would cost; differentiable. Quality (b,) as of `analyse`."""
+                 quality: tf.Tensor | None = None, per_position: bool = False) -> Estimate:
+        """Forward pass with the rate it would cost; differentiable.
+
+        Args:
+          quality: (b,) as of `analyse`.
+          per_position: whether bits stay apart for each position of y and z.
+        """
         arithmetic = CONTINUOUS if training else arithmetic or self.arithmetic
+        axes, total = (1, self.context.joined) if per_position else (3, tf.add_n)
         y = self.analyse(pad(x), quality)
         z = self.h_a(y) - self.z_median
-        em_z = FactorisedModel(self.prior, floor=self.likelihood_floor)
+        em_z = FactorisedModel(self.prior, floor=self.likelihood_floor, axes=axes)
         _, bits_z = em_z(z, training=training)
-        coder = Estimator(GaussianModel(floor=self.likelihood_floor), self.context.parts(y), arithmetic, training)
+        em_y = GaussianModel(floor=self.likelihood_floor, axes=axes)
+        coder = Estimator(em_y, self.context.parts(y), arithmetic, training)
         y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, arithmetic), coder)
         x_hat = self.synthesise(y_hat, quality)[:, :tf.shape(x)[1], :tf.shape(x)[2]]
-        return Estimate(x_hat, y_hat, tf.add_n(coder.bits), bits_z)
+        return Estimate(x_hat, y_hat, total(coder.bits), bits_z)
 
     def call(self, x, training=False):
         return self.estimate(x, training).x_hat

@@ -48,14 +48,17 @@ def save(folder: str) -> None:
     Raises:
       DataError: the folder holds no model, or one that is broken.
     """
+    from lic import bits_map
     from lic.file_graph import FileGraph
     model, weights_id = weights.load(folder)
     graph, variables = FileGraph(model, bytes(12), 0), weights.frozen_variables(model)
     about: dict = {"format": FORMAT, "weights_id": weights_id.hex(), "num_strings": model.num_strings, "functions": {}}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("encode", "decode", "synthesise", *(["probe"] if model.gains else [])):
-            about["functions"][name], definition = _stored(getattr(graph, name), variables)
+        functions = {"encode": graph.encode, "decode": graph.decode, "synthesise": graph.synthesise,
+                     "bits": bits_map.traced(model), **({"probe": graph.probe} if model.gains else {})}
+        for name, function in functions.items():
+            about["functions"][name], definition = _stored(function, variables)
             archive.writestr(f"{name}.pb", definition.SerializeToString(deterministic=True))
         archive.writestr(_ABOUT, json.dumps(about))
     files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())
@@ -105,7 +108,7 @@ def _optimised(definition, keep: list[str]):
 # Reading -------------------------------------------------------------------------------------------------------------
 
 class StoredGraph:
-    """The functions of a `FileGraph`, of arrays, as they were stored.
+    """The functions of a `FileGraph` and of `lic.bits_map`, of arrays, as they were stored.
 
     Args:
       archive: what `save` wrote; about: its entry of that name.
@@ -131,6 +134,10 @@ class StoredGraph:
     @functools.cached_property
     def probe(self):
         return self._function("probe")
+
+    @functools.cached_property
+    def bits(self):
+        return self._function("bits")
 
     def _function(self, name: str):
         about = self._functions[name]

@@ -103,6 +103,7 @@ def test_saved_model_is_a_codec_like_any_other(script, exported, codecs, picture
     coder, x = lic.load(exported[script]), picture(45, 81)[0].astype(np.uint8)
     data = coder.compress(x)
     assert data == codecs[script].compress(x) and coder.weights_id == codecs[script].weights_id
+    assert coder.bits_map(x) is None, "what only the page of the demo asks for is not carried along"
     np.testing.assert_array_equal(coder.decompress(data), codecs[script].decompress(data))
     with pytest.raises(DataError, match="checksum"):
         coder.decompress(data[:-1] + bytes([data[-1] ^ 1]))
