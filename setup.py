@@ -55,14 +55,25 @@ EVALUATE_REQUIRES = [
     "pillow-jxl-plugin>=1.3.4",
 ]
 
+DEMO_REQUIRES = [
+    # The page. 6 has the slider that wipes and HTML with its own styles; 7 is not known yet. It takes TF 2.14's numpy
+    # and protobuf as they are, and Pillow below 13. For Python 3.9 there is none that takes a Pillow with AVIF.
+    "gradio>=6.31,<7; python_version >= '3.10'",
+    # As for `evaluate`: the first with AVIF built in.
+    "Pillow>=11.3",
+]
+
 TEST_REQUIRES = [
     *JAX_REQUIRES,
     *EVALUATE_REQUIRES,
+    *DEMO_REQUIRES,
     # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
     "pytest==8.4.2",
     "pytest-xdist==3.8.0",  # two test files at a time: most of their time is one thread of Python that traces graphs
     "mypy==1.19.1",
     "ruff==0.17.5",
+    # Drives the browser that looks at the page; the browser itself is Debian's package chromium.
+    "playwright==1.65.2; python_version >= '3.10'",
     # Writes the checkpoints that `convert` is tested with. The second is the last for Python 3.9.
     "torch==2.13.0; python_version >= '3.10'",
     "torch==2.8.0; python_version < '3.10'",
@@ -89,7 +100,7 @@ setup(
     python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
     install_requires=REQUIRES,
     extras_require={"test": TEST_REQUIRES, "convert": CONVERT_REQUIRES, "evaluate": EVALUATE_REQUIRES,
-                    "jax": JAX_REQUIRES},
+                    "demo": DEMO_REQUIRES, "jax": JAX_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
     packages=[
         *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),

@@ -103,6 +103,16 @@ def _within(least: float, most: float) -> Callable[[str], float]:
     return number
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not within 1..65535")
+    return port
+
+
+_port.__name__ = "PORT"
+
+
 def _qualities(text: str) -> tuple[float, ...]:
     """ "10,30,50" as numbers of 1..100."""
     numbers = tuple(float(word) for word in text.split(","))
@@ -131,6 +141,11 @@ def _lambdas(script: str) -> str:
     """The paper's, a line for each distortion."""
     tables = (f"  {distortion:8} {', '.join(map(str, table))}" for distortion, table in config.LAMBDAS[script].items())
     return "\n".join(("lambdas of the paper:", *tables))
+
+
+def _add_against(parser) -> None:
+    parser.add_argument("--against", type=_names, default=("jpeg", "webp", "avif"), metavar="CODEC,CODEC,...",
+                        help="of jpeg, webp, avif, jpeg2000, jxl; '' for none (default: jpeg,webp,avif)")
 
 
 def _add_model_path(parser) -> None:
@@ -190,10 +205,15 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.add_argument("--model_path", nargs="+", metavar="MODEL",
                    help="folders of models, or names of scripts for their bundled ones (default: the bundled one); "
                         "models of one rate and one preset make a curve together")
-    p.add_argument("--against", type=_names, default=("jpeg", "webp", "avif"), metavar="CODEC,CODEC,...",
-                   help="of jpeg, webp, avif, jpeg2000, jxl; '' for none (default: jpeg,webp,avif)")
+    _add_against(p)
     p.add_argument("--out", default="report", metavar="DIR",
                    help="folder of the report, which may hold an older one (default: report)")
+
+    p = _command(commands, script, "demo", "show a page in the browser: drop a picture, see what is left of it",
+                 "demo --port 7860")
+    p.add_argument("--port", type=_port, metavar="PORT", help="of this machine (default: the first free from 7860 on)")
+    _add_against(p)
+    _add_model_path(p)
 
     p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
                  "export exported/1 --model_path build/nano/model")

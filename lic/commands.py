@@ -223,6 +223,16 @@ def evaluate(script: str, a: argparse.Namespace) -> int:
     return 1 if measured.failed else 0
 
 
+def demo(script: str, a: argparse.Namespace) -> None:
+    """`demo`: a page in the browser, until Ctrl-C."""
+    folder = _model_folder(script, a.model_path)
+    from lic.demo import server
+    from lic.evaluation import classical
+    against = classical.chosen(a.against)
+    server.demand()
+    server.serve(_codec(folder, a.runtime), against, a.port)
+
+
 # Inputs and outputs --------------------------------------------------------------------------------------------------
 
 def _jobs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) -> list[tuple[str, str]]:

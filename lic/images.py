@@ -82,6 +82,14 @@ def read(path: PathLike) -> Picture:
     return Picture(picture.pixels, notes + picture.notes)
 
 
+def size_of(path: PathLike) -> tuple[int, int]:
+    """Height and width of a picture file as its header says, without EXIF orientation. Raises DataError as `read`."""
+    data = read_bytes(path)
+    with _naming(shown(path)):
+        image, _ = _open(data)
+    return image.height, image.width
+
+
 def from_pil(image: Image.Image) -> Picture:
     """Turns a Pillow image of any mode into a Picture. Raises DataError where that cannot be done."""
     with _one_line_for_all():

@@ -41,6 +41,14 @@ class Row(NamedTuple):
     decode_seconds: float
 
 
+class Passed(NamedTuple):
+    """What came of a picture under a setting: figures, the bytes of the file, and its pixels, uint8 (h, w, 3)."""
+
+    row: Row
+    data: bytes
+    restored: np.ndarray
+
+
 class Sample(NamedTuple):
     """The most detailed part of a picture, uint8 (CROP, CROP, 3), and what is left of it under each setting."""
 
@@ -73,7 +81,7 @@ def measure(paths: Sequence[str], settings: Sequence[Setting], sampled: Sequence
     for number, (path, name) in enumerate(zip(paths, names_of(paths)), 1):
         try:
             pixels = images.read(path).pixels
-            part = _detail(pixels)
+            part = detail(pixels)
             views = list(_views(name, pixels, settings, part, bar))
         except UserError as error:
             measured.failed.append(name)
@@ -98,14 +106,19 @@ def names_of(paths: Sequence[str]) -> list[str]:
 def _views(picture: str, pixels: np.ndarray, settings: Sequence[Setting], part: tuple[slice, slice], bar
            ) -> Iterator[tuple[Row, np.ndarray]]:
     for setting in settings:
-        start = time.perf_counter()
-        data = setting.encode(pixels)
-        encoded = time.perf_counter()
-        restored = setting.decode(data)
-        decoded = time.perf_counter()
-        row = _row(picture, pixels, setting, data, restored, encoded - start, decoded - encoded)
-        yield row, restored[part].copy()   # a view would keep the whole picture
+        passed = put_through(picture, pixels, setting)
+        yield passed.row, passed.restored[part].copy()   # a view would keep the whole picture
         bar.update()
+
+
+def put_through(picture: str, pixels: np.ndarray, setting: Setting) -> Passed:
+    """A picture of that name, uint8 (h, w, 3), to a file and back."""
+    start = time.perf_counter()
+    data = setting.encode(pixels)
+    encoded = time.perf_counter()
+    restored = setting.decode(data)
+    decoded = time.perf_counter()
+    return Passed(_row(picture, pixels, setting, data, restored, encoded - start, decoded - encoded), data, restored)
 
 
 def _row(picture: str, pixels: np.ndarray, setting: Setting, data: bytes, restored: np.ndarray, *seconds: float) -> Row:
@@ -115,7 +128,7 @@ def _row(picture: str, pixels: np.ndarray, setting: Setting, data: bytes, restor
                None if similarity is None else metrics.ms_ssim_db(similarity), *seconds)
 
 
-def _detail(pixels: np.ndarray) -> tuple[slice, slice]:
+def detail(pixels: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of the CROP x CROP part in which grey varies most, on a grid of half its side."""
     grey = pixels.mean(-1)
     tops, lefts = (range(0, max(side - CROP, 0) + 1, CROP // 2) for side in grey.shape)

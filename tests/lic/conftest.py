@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,34 @@ def _process(*command, cwd=None, **environment) -> Ran:
     done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, cwd=cwd, timeout=600,
                           env={**variables, "CUDA_VISIBLE_DEVICES": "", **environment})
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+class FakeCodec:
+    """Costs nothing, with the doors of `lic.codec.Codec`: of one rate it keeps the upper 4 bits of a picture; of
+    variable rate, from 1 bit (quality 1) to 7 (quality 100)."""
+
+    def __init__(self, script: str, preset: str, weights_id: str, variable: bool = False):
+        self.about, self.weights_id, self.variable = {"script": script, "preset": preset}, weights_id, variable
+
+    def compress_pixels(self, pixels, tile=None, verify=False, progress=iter, quality=None) -> bytes:
+        assert quality is None or self.variable
+        lost = 4 if quality is None else 7 - round(1 + 6 * (quality - 1) / 99)
+        return bytes([lost, *(side >> shift & 255 for side in pixels.shape[:2] for shift in (8, 0))]) + zlib.compress(
+            (pixels >> lost).tobytes())
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        lost, height, width = data[0], data[1] * 256 + data[2], data[3] * 256 + data[4]
+        kept = np.frombuffer(zlib.decompress(data[5:]), np.uint8).reshape(height, width, 3)
+        return (kept << lost) + ((1 << lost) >> 1)
+
+    def bits_map(self, pixels, quality=None, progress=iter) -> np.ndarray:
+        return pixels[::16, ::16].mean(-1).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def fake():
+    """fake(script, preset, weights_id, variable): a codec."""
+    return FakeCodec
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,7 @@ def test_sample_is_the_same_part_of_the_original_and_of_what_was_decoded(tmp_pat
     Image.fromarray(pixels).save(path)
     sample, = _measure([path], ladder, [path]).samples
     assert sample.original.shape == (160, 160, 3) and sample.original.std() > 5   # the noise is in it
-    part = measuring._detail(pixels)
+    part = measuring.detail(pixels)
     assert (sample.original == pixels[part]).all()
     for (_, shown), setting in zip(sample.views, ladder):
         assert (shown == setting.decode(setting.encode(pixels))[part]).all()

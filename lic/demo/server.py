@@ -1,0 +1,72 @@
+"""Serves the page on this machine alone, until Ctrl-C.
+
+Gotcha: Gradio reads its environment when it is imported, so it is imported here and in `page` only, after that is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lic import drafts
+from lic.errors import UsageError
+from lic.evaluation import learned
+from lic.evaluation.classical import Classical
+
+if TYPE_CHECKING:
+    from lic.codec import Codec
+
+HOST = "127.0.0.1"
+_LARGEST_FILE = "200mb"
+
+
+def demand() -> None:
+    """Raises a UsageError where Gradio is missing."""
+    if sys.version_info < (3, 10):
+        raise UsageError("the page needs Python 3.10 or 3.11: there is no Gradio for 3.9 that goes with our Pillow")
+    # Set before the import; neither statistics nor a look for newer versions leaves the machine.
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_OFFLINE="1")
+    try:
+        import gradio  # noqa: F401
+    except ImportError:
+        raise UsageError("the page needs Gradio: pip install '.[demo]'") from None
+
+
+def serve(codec: Codec, against: Sequence[Classical], port: int | None) -> None:
+    """Shows the page until Ctrl-C.
+
+    Args:
+      port: None for the first that is free from 7860 on.
+    Raises:
+      UsageError: the port is taken.
+    """
+    with drafts.beside(os.path.join(tempfile.gettempdir(), "demo"), drafts.new_folder) as (folder, _):
+        os.environ["GRADIO_TEMP_DIR"] = folder   # what is dropped on the page goes with it
+        from lic.demo import page
+        learned.warm_up([codec])
+        blocks = page.Page(codec, against, folder).blocks
+        address = _launch(blocks, port)
+        print(f"{address} (Ctrl-C ends it)", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        blocks.close(verbose=False)
+
+
+def _launch(blocks, port: int | None) -> str:
+    import gradio as gr
+
+    from lic.demo import views
+    plain = ("ui-sans-serif", "system-ui", "sans-serif")   # others would be asked of a server elsewhere
+    theme = gr.themes.Default(primary_hue="blue", font=plain, font_mono=("ui-monospace", "monospace"))
+    try:
+        blocks.launch(server_name=HOST, server_port=port, share=False, quiet=True, prevent_thread_lock=True,
+                      max_file_size=_LARGEST_FILE, footer_links=[], theme=theme, css=views.STYLE, ssr_mode=False,
+                      pwa=False, mcp_server=False, enable_monitoring=False)
+    except OSError:
+        raise UsageError(f"port {port or 7860} is taken: give another with --port") from None
+    return blocks.local_url
