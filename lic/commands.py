@@ -229,7 +229,7 @@ def demo(script: str, a: argparse.Namespace) -> None:
     from lic.demo import server
     from lic.evaluation import classical
     against = classical.chosen(a.against)
-    server.demand()
+    server.demand(a.port)
     server.serve(_codec(folder, a.runtime), against, a.port)
 
 

@@ -55,5 +55,11 @@ def quality_of_size(codec: Classical, pixels: np.ndarray, size: int) -> int:
     def size_at(quality: int) -> float:
         return math.log(len(codec.encode(pixels, quality)))
 
+    def miss(quality: int) -> float:
+        return abs(size_at(quality) - math.log(size))
+
     place, _ = rate_control.nearest(lambda place: size_at(quality_at(place)), math.log(size), _SLOPE, _CLOSE)
-    return quality_at(place)
+    found, (least, most) = quality_at(place), sorted((codec.qualities[0], codec.qualities[-1]))
+    if miss(found) <= _CLOSE:
+        return found
+    return min(range(max(found - 1, least), min(found + 1, most) + 1), key=miss)   # the search stops in halves of steps

@@ -1,12 +1,15 @@
 """Serves the page on this machine alone, until Ctrl-C.
 
-Gotcha: Gradio reads its environment when it is imported, so it is imported here and in `page` only, after that is set.
+Gotcha: Gradio reads its environment when it is imported, so `page`, which imports it, comes after that is set.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import importlib.util
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -25,16 +28,17 @@ HOST = "127.0.0.1"
 _LARGEST_FILE = "200mb"
 
 
-def demand() -> None:
-    """Raises a UsageError where Gradio is missing."""
+def demand(port: int | None) -> None:
+    """Raises a UsageError where Gradio is missing or the port is taken, before a model is loaded."""
     if sys.version_info < (3, 10):
         raise UsageError("the page needs Python 3.10 or 3.11: there is no Gradio for 3.9 that goes with our Pillow")
-    # Set before the import; neither statistics nor a look for newer versions leaves the machine.
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_OFFLINE="1")
-    try:
-        import gradio  # noqa: F401
-    except ImportError:
-        raise UsageError("the page needs Gradio: pip install '.[demo]'") from None
+    if importlib.util.find_spec("gradio") is None:
+        raise UsageError("the page needs Gradio: pip install '.[demo]'")
+    if port:
+        try:
+            socket.create_server((HOST, port)).close()
+        except OSError as error:
+            raise _no_port(port, os.strerror(error.errno or errno.EADDRINUSE)) from None
 
 
 def serve(codec: Codec, against: Sequence[Classical], port: int | None) -> None:
@@ -46,7 +50,9 @@ def serve(codec: Codec, against: Sequence[Classical], port: int | None) -> None:
       UsageError: the port is taken.
     """
     with drafts.beside(os.path.join(tempfile.gettempdir(), "demo"), drafts.new_folder) as (folder, _):
-        os.environ["GRADIO_TEMP_DIR"] = folder   # what is dropped on the page goes with it
+        # What is dropped goes with the folder; no statistics and no question for newer versions leave the machine.
+        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1",
+                          HF_HUB_DISABLE_TELEMETRY="1")
         from lic.demo import page
         learned.warm_up([codec])
         blocks = page.Page(codec, against, folder).blocks
@@ -67,6 +73,10 @@ def _launch(blocks, port: int | None) -> str:
         blocks.launch(server_name=HOST, server_port=port, share=False, quiet=True, prevent_thread_lock=True,
                       max_file_size=_LARGEST_FILE, footer_links=[], theme=theme, css=views.STYLE, ssr_mode=False,
                       pwa=False, mcp_server=False, enable_monitoring=False)
-    except OSError:
-        raise UsageError(f"port {port or 7860} is taken: give another with --port") from None
+    except OSError:   # taken since
+        raise _no_port(port or 7860, os.strerror(errno.EADDRINUSE)) from None
     return blocks.local_url
+
+
+def _no_port(port: int, reason: str) -> UsageError:
+    return UsageError(f"port {port} can't be used ({reason.lower()}): give another with --port")
