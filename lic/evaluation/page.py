@@ -9,20 +9,23 @@ from lic.evaluation import tables
 from lic.evaluation.measuring import CROP
 from lic.evaluation.results import Results
 
-_STYLE = f"""
-body {{ font: 15px/1.45 Georgia, serif; color: #222; max-width: 1380px; margin: 2em auto; padding: 0 1em; }}
-h1, h2 {{ font-weight: normal; }}
-table {{ border-collapse: collapse; font-size: 13px; margin: 0.6em 0 1.4em; }}
-thead th {{ border-top: 1.5px solid #222; border-bottom: 1px solid #222; }}
-tbody tr:last-child > * {{ border-bottom: 1.5px solid #222; }}
-th, td {{ padding: 0.15em 0.8em; text-align: right; font-weight: normal; font-variant-numeric: tabular-nums; }}
-th:first-child, td:first-child {{ text-align: left; }}
-.plots img {{ width: 49%; min-width: 480px; }}
-.views {{ display: flex; flex-wrap: wrap; gap: 10px; margin-bottom: 1.6em; }}
-figure {{ margin: 0; }}
-figure img {{ width: {2 * CROP}px; image-rendering: pixelated; display: block; }}
-figcaption, .note {{ font-size: 12px; color: #555; max-width: {2 * CROP}px; overflow-wrap: anywhere; }}
-.note {{ max-width: none; }}
+_STYLE = """
+body { font: 15px/1.45 Georgia, serif; color: #222; max-width: 1380px; margin: 2em auto; padding: 0 1em; }
+h1, h2 { font-weight: normal; }
+table { border-collapse: collapse; font-size: 13px; margin: 0.6em 0 1.4em; }
+thead th { border-top: 1.5px solid #222; border-bottom: 1px solid #222; }
+tbody tr:last-child > * { border-bottom: 1.5px solid #222; }
+th, td { padding: 0.15em 0.8em; text-align: right; font-weight: normal; font-variant-numeric: tabular-nums;
+  white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.scroll { overflow-x: auto; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr)); gap: 10px; }
+.plots img { width: 100%; }
+.views { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 45%), 1fr)); gap: 10px;
+  margin-bottom: 1.6em; }
+figure { margin: 0; }
+figure img { width: 100%; image-rendering: pixelated; display: block; }
+figcaption, .note { font-size: 12px; color: #555; overflow-wrap: anywhere; }
 """
 
 
@@ -35,7 +38,8 @@ def page(results: Results, plots: Sequence[str], views: Iterable[Sequence[tuple[
     """
     title = escape(results.title)
     return "\n".join([
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>',
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>',
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>", *_about(results),
         '<p class="plots">', *(f'<img src="{escape(name)}" alt="{escape(name)}">' for name in plots), "</p>",
         *_deltas(results), "<h2>Averages</h2>",
@@ -63,7 +67,7 @@ def _deltas(results: Results) -> Iterable[str]:
 
 
 def _pictures(views: Iterable[Sequence[tuple[tuple[str, str], str]]]) -> Iterable[str]:
-    yield (f"<h2>Side by side</h2>\n<p>The {CROP} x {CROP} pixels with the most detail, twice as large, at the rate "
+    yield (f"<h2>Side by side</h2>\n<p>The {CROP} x {CROP} pixels with the most detail, enlarged, at the rate "
            "nearest to the middle rate of the first codec.</p>")
     for picture in views:
         yield '<div class="views">'
@@ -77,8 +81,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-    return "\n".join(["<table>", f"<thead>{line(heads, 'th')}</thead>", "<tbody>", *(line(row, "td") for row in rows),
-                      "</tbody>", "</table>"])
+    return "\n".join([
+        '<div class="scroll"><table>', f"<thead>{line(heads, 'th')}</thead>", "<tbody>",
+        *(line(row, "td") for row in rows), "</tbody>", "</table></div>"])
 
 
 def _note(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zlib
@@ -129,3 +130,17 @@ def toy_step():
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not path:
+        pytest.fail("there is no chromium: apt-get install chromium, or leave these tests out: "
+                    "-m 'slow and not browser'")
+    playwright = pytest.importorskip("playwright.sync_api", reason="for Python 3.9 there is none of the pinned version")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])   # root has none
+        yield browser
+        browser.close()

@@ -20,7 +20,7 @@ from lic.bitstream import Arithmetic, Record
 
 SCRIPTS = tuple(config.PRESETS)
 ROOT = os.path.dirname(os.path.abspath(config.__file__))
-COMMANDS = ("train", "compress", "decompress", "evaluate", "export", "convert", "info")
+COMMANDS = ("train", "compress", "decompress", "evaluate", "demo", "export", "convert", "info")
 
 
 # The front desk: what is answered without TensorFlow ---------------------------------------------------------------

@@ -7,7 +7,6 @@ import contextlib
 import io
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -81,19 +80,6 @@ def address(model, outside, tmp_path_factory):
         yield address
     assert ended == [0, "", ""], "Ctrl-C is how it ends"
     assert not list(folder.iterdir()), "what was dropped on it goes with it"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not path:
-        pytest.fail("there is no chromium: apt-get install chromium, or leave these tests out: "
-                    "-m 'slow and not browser'")
-    playwright = pytest.importorskip("playwright.sync_api", reason="the page needs Python 3.10")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])   # root has none
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
