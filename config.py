@@ -387,6 +387,22 @@ class Training:
     validation_glob: str = _flag("", "whole pictures that are measured after each epoch")
 
 
+@dataclass(frozen=True)
+class Serving:
+    """Settings of `serve`; the command line's flags are made from these fields."""
+
+    host: str = _flag("127.0.0.1", "address to listen on; 0.0.0.0 for every network that the machine is in")
+    grpc_port: int = _flag(8500, "port of gRPC; 0 for any that is free")
+    rest_port: int = _flag(8501, "port of REST; 0 for any that is free")
+    workers: int = _flag(2, "requests that are worked on at the same time")
+    queue: int = _flag(64, "requests that may wait besides; more are refused at once")
+    timeout: float = _flag(120.0, "seconds that a request may take, its wait included, where its client sets no less")
+    max_request: float = _flag(64.0, "megabytes of a request")
+    max_megapixels: float = _flag(50.0, "megapixels of all pictures of a request together")
+    poll: float = _flag(2.0, "seconds between two looks for new versions of the models")
+    grace: float = _flag(60.0, "seconds that requests under way have when the server is told to stop")
+
+
 def as_dict(preset: Preset) -> dict:
     """The preset as plain JSON-ready data."""
     return dataclasses.asdict(preset)

@@ -220,6 +220,14 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.add_argument("folder", metavar="DIR", help="a new folder")
     _add_model_path(p)
 
+    p = _command(commands, script, "serve", "serve models over gRPC and REST, as TensorFlow Serving does",
+                 "serve exported --grpc_port 8500 --rest_port 8501")
+    p.add_argument("models", nargs="*", metavar="MODEL_DIR",
+                   help="an exported model, a folder of versions 1, 2, ... of which the highest is served, or another "
+                        "model, which is exported for the time; DIR or NAME=DIR, once for each of several models "
+                        "(default: the bundled model)")
+    _add_fields(p, config.Serving, {}, suppress=False)
+
     p = _command(commands, script, "convert", "make a model of a PyTorch checkpoint",
                  "convert checkpoint.pth.tar --out build/converted")
     p.add_argument("checkpoint", metavar="CHECKPOINT", help=f"a file of torch.save with weights of {_PEERS[script]}")
@@ -266,6 +274,8 @@ def run(script: str, arguments: argparse.Namespace) -> int:
         arguments.runtime = _settings(config.Runtime, arguments)
         if arguments.command == "train":
             arguments.training = _settings(config.Training, arguments)
+        if arguments.command == "serve":
+            arguments.serving = _settings(config.Serving, arguments)
         code = getattr(commands, arguments.command)(script, arguments) or 0
         sys.stdout.flush()
         return code

@@ -147,6 +147,23 @@ def export(script: str, a: argparse.Namespace) -> None:
     print(f"SavedModel with signatures compress and decompress in '{files.shown(a.folder)}'")
 
 
+def serve(script: str, a: argparse.Namespace) -> None:
+    """`serve`: models over gRPC and REST, until it is told to stop."""
+    from lic.serving import folders, settings
+    settings.check(a.serving)
+    bases = folders.named(a.models, script)
+    settings.require_packages()
+    _prepare(a.runtime)
+    from lic.serving import exporting, server
+    with exporting.exported(bases, a.runtime, _say) as served:
+        server.serve(served, a.serving, _say)
+
+
+def _say(line: str) -> None:
+    """A line about the server, at once."""
+    print(line, flush=True)
+
+
 def convert(script: str, a: argparse.Namespace) -> None:
     """`convert`: a PyTorch checkpoint to a model folder."""
     folder = a.out or f"{a.checkpoint}.model"
