@@ -131,6 +131,8 @@ def _leaf(value, dtype: tf.DType):
     kinds = bool if dtype.is_bool else (int, float) if dtype.is_floating else int
     if not isinstance(value, kinds) or isinstance(value, bool) != dtype.is_bool:
         raise ValueError(f"a value is no {dtype.name}")
+    if not dtype.is_bool and math.isfinite(value) and not dtype.min <= value <= dtype.max:
+        raise ValueError(f"a value is beyond {dtype.name}")   # NumPy would wrap it
     return value
 
 
