@@ -63,10 +63,22 @@ DEMO_REQUIRES = [
     "Pillow>=11.3",
 ]
 
+SERVE_REQUIRES = [
+    # The messages of TensorFlow Serving; of the same release as TF, which it asks for.
+    "tensorflow-serving-api==2.14.1",
+    "grpcio",
+    # From 1.63 on its generated code asks for protobuf 5 or newer.
+    "grpcio-health-checking<1.63",
+    # The first in which a request is given up with its client, and shutdown waits for those under way.
+    "aiohttp>=3.9",
+    "prometheus-client",
+]
+
 TEST_REQUIRES = [
     *JAX_REQUIRES,
     *EVALUATE_REQUIRES,
     *DEMO_REQUIRES,
+    *SERVE_REQUIRES,
     # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
     "pytest==8.4.2",
     "pytest-xdist==3.8.0",  # two test files at a time: most of their time is one thread of Python that traces graphs
@@ -100,7 +112,7 @@ setup(
     python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
     install_requires=REQUIRES,
     extras_require={"test": TEST_REQUIRES, "convert": CONVERT_REQUIRES, "evaluate": EVALUATE_REQUIRES,
-                    "demo": DEMO_REQUIRES, "jax": JAX_REQUIRES},
+                    "demo": DEMO_REQUIRES, "jax": JAX_REQUIRES, "serve": SERVE_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
     packages=[
         *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),

@@ -20,7 +20,7 @@ from lic.bitstream import Arithmetic, Record
 
 SCRIPTS = tuple(config.PRESETS)
 ROOT = os.path.dirname(os.path.abspath(config.__file__))
-COMMANDS = ("train", "compress", "decompress", "evaluate", "demo", "export", "convert", "info")
+COMMANDS = ("train", "compress", "decompress", "evaluate", "demo", "export", "serve", "convert", "info")
 
 
 # The front desk: what is answered without TensorFlow ---------------------------------------------------------------
@@ -118,6 +118,11 @@ MISUSE = [  # (arguments, exit code, what the line says)
     (["convert", "nothing.pth.tar"], 1, "cannot read nothing.pth.tar: no such file"),
     (["convert", "text.txt"], 1, "text.txt: this is no file of torch.save"),
     (["convert", "text.txt", "--out", "."], 2, "'.' exists and is not empty: give a new folder"),
+    (["serve", "no-model"], 1, "no model in 'no-model'"),
+    (["serve", "x=nowhere"], 1, "no model in 'nowhere': there is no such folder"),
+    (["serve", "lsk2023", "lsk2023"], 2, "two models are called 'lsk2023': give NAME=DIR"),
+    (["serve", "--workers", "0"], 2, "--workers has to be more than 0"),
+    (["serve", "--queue", "-1"], 2, "--queue has to be 0 or more"),
     (["info", "no-model"], 1, "no model in './no-model'"),
     (["compress", "nothing*.png"], 2, "'nothing*.png' matches no file"),
     (["compress", "*.png", "all.tfci"], 2, "2 inputs can't go into the one file 'all.tfci': give --out DIR"),

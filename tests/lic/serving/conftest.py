@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -162,20 +161,30 @@ def serving():
 
 
 @pytest.fixture(scope="session")
-def base(exported, tmp_path_factory):
-    """base(): a new folder of versions, of which the first stands there."""
-    def make() -> Path:
-        folder = tmp_path_factory.mktemp("base")
-        shutil.copytree(exported, folder / "1")
-        return folder
+def toy(tmp_path_factory) -> Path:
+    """A SavedModel that is no codec and is loaded in a moment; its signature `nap` takes seconds and sleeps them."""
+    folder = tmp_path_factory.mktemp("toy") / "1"
 
-    return make
+    @tf.function(input_signature=[tf.TensorSpec((), tf.float32, "seconds")])
+    def nap(seconds):
+        awake = tf.data.Dataset.from_tensors(seconds)
+        asleep = tf.raw_ops.SleepDataset(
+            input_dataset=tf.data.experimental.to_variant(awake), output_types=[tf.float32], output_shapes=[[]],
+            sleep_microseconds=tf.cast(seconds * 1e6, tf.int64))
+        slept = tf.data.experimental.from_variant(asleep, awake.element_spec)
+        return {"slept": slept.reduce(0.0, lambda before, now: before + now)}
+
+    module = tf.Module()
+    module.nap = nap
+    tf.saved_model.save(module, str(folder), {"nap": nap})
+    return folder
 
 
 @pytest.fixture(scope="session")
-def server(base, serving):
+def server(exported, serving):
     """One server for all tests that leave it as it is: two workers, a queue of three, small limits."""
-    with serving(f"tiny={base()}", "--workers", 2, "--queue", 3, "--max_request", 2, "--max_megapixels", 3) as running:
+    limits = ("--workers", 2, "--queue", 3, "--max_request", 2, "--max_megapixels", 3)
+    with serving(f"tiny={exported}", *limits) as running:
         yield running
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2
@@ -17,9 +16,10 @@ def _standings(server) -> dict[int, tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def watched(base, serving):
+def watched(toy, serving, tmp_path_factory):
     """(the folder of versions, a server that looks into it often); each test puts higher versions there."""
-    folder = base()
+    folder = tmp_path_factory.mktemp("watched")
+    shutil.copytree(toy, folder / "1")
     with serving(f"tiny={folder}", "--poll", "0.1") as server:
         yield folder, server
 
@@ -30,67 +30,70 @@ def _put(source, folder, number: int) -> None:
     (folder / "draft").rename(folder / str(number))
 
 
-def test_model_is_swapped_while_serving_and_a_broken_one_is_told_of(watched, exported, png, until):
+def _answers(server, seconds: float = 0.0) -> int:
+    """The version that answers."""
+    return server.predict("nap", seconds=seconds).model_spec.version.value
+
+
+def test_model_is_swapped_while_serving_and_a_broken_one_is_told_of(watched, toy, until):
     folder, server = watched
-    picture, seen, failed, stop = png(40, 50), [], [], threading.Event()
+    seen, failed, stop = [], [], threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
             try:
-                seen.append(server.predict("compress", image_bytes=[picture]).model_spec.version.value)
+                seen.append(_answers(server, 0.02))
             except Exception as error:
                 failed.append(error)
-            time.sleep(0.1)   # the rest of the machine is for the loading
 
-    client = threading.Thread(target=ask)
-    client.start()
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
     (folder / "2").mkdir()
     (folder / "2" / "saved_model.pb").write_bytes(b"no graph at all")
     until(lambda: _standings(server).get(2, ("",))[0] == "END")
     assert _standings(server)[1] == ("AVAILABLE", "") and _standings(server)[2][1]
-    _put(exported, folder, 3)
+    _put(toy, folder, 3)
     until(lambda: _standings(server).get(3) == ("AVAILABLE", ""))
     until(lambda: _standings(server)[1] == ("END", ""))
     until(lambda: seen[-1] == 3)
     stop.set()
-    client.join()
+    for client in clients:
+        client.join()
     assert not failed and set(seen) == {1, 3} and seen[0] == 1
 
 
-@pytest.mark.slow
-def test_version_that_is_still_copied_is_loaded_when_it_is_whole(watched, exported, until):
+def test_version_that_is_still_copied_is_loaded_when_it_is_whole(watched, toy, until):
     folder, server = watched
     (folder / "4").mkdir()
-    shutil.copy(exported / "saved_model.pb", folder / "4")
+    shutil.copy(toy / "saved_model.pb", folder / "4")
     until(lambda: _standings(server).get(4, ("",))[0] == "END")
-    shutil.copytree(exported / "variables", folder / "4" / "variables")
+    shutil.copytree(toy / "variables", folder / "4" / "variables")
     until(lambda: _standings(server)[4] == ("AVAILABLE", ""))
 
 
-@pytest.mark.slow
-def test_version_serves_until_its_last_request_ends(watched, exported, flat, png, until):
+def test_version_serves_until_its_last_request_ends(watched, toy, until):
     folder, server = watched
-    _put(exported, folder, 5)
+    _put(toy, folder, 5)
     until(lambda: _standings(server).get(5) == ("AVAILABLE", ""))
-    under_way = server.prediction.Predict.future(server.request("compress", image_bytes=[flat(6000, 6000)]))
+    under_way = server.prediction.Predict.future(server.request("nap", seconds=4.0))
     until(lambda: server.metric("lic_running") == 1)
-    _put(exported, folder, 6)
+    _put(toy, folder, 6)
     until(lambda: _standings(server).get(6) == ("AVAILABLE", ""))
     assert not under_way.done() and _standings(server)[5] == ("UNLOADING", "")
-    assert server.predict("compress", image_bytes=[png(16, 16)]).model_spec.version.value == 6
+    assert _answers(server) == 6
     assert under_way.result().model_spec.version.value == 5
     until(lambda: _standings(server)[5] == ("END", ""))
 
 
-@pytest.mark.slow
-def test_version_that_is_removed_gives_way_to_the_one_below(watched, exported, png, until):
+def test_version_that_is_removed_gives_way_to_the_one_below(watched, toy, until):
     folder, server = watched
     for number in (7, 8):
-        _put(exported, folder, number)
+        _put(toy, folder, number)
         until(lambda number=number: _standings(server).get(number) == ("AVAILABLE", ""))
     shutil.rmtree(folder / "8")
     until(lambda: _standings(server)[7] == ("AVAILABLE", ""))
-    assert server.predict("compress", image_bytes=[png(16, 16)]).model_spec.version.value == 7
+    assert _answers(server) == 7
     shutil.rmtree(folder)
     until(lambda: set(_standings(server)) == {7})
-    assert server.compress(png(16, 16)), "what is in memory needs no folder"
+    assert _answers(server) == 7, "what is in memory needs no folder"
