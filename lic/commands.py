@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Callable
 
 import config
@@ -161,7 +161,8 @@ def serve(script: str, a: argparse.Namespace) -> None:
 
 def _say(line: str) -> None:
     """A line about the server, at once."""
-    print(line, flush=True)
+    with suppress(BrokenPipeError):   # it serves on where nobody listens any more
+        print(line, flush=True)
 
 
 def convert(script: str, a: argparse.Namespace) -> None:

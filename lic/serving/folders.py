@@ -8,6 +8,7 @@ Nothing heavy is imported here: that there is no model is said before TensorFlow
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -56,7 +57,11 @@ def versions(base: str) -> dict[int, str]:
 
 def fingerprint(folder: str) -> Fingerprint:
     """Changes with every file that is written in a folder: how many there are, their bytes, the time of the last."""
-    found = [os.stat(os.path.join(inner, name)) for inner, _, names in os.walk(folder) for name in names]
+    found = []
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):   # somebody is removing it
+                found.append(os.stat(os.path.join(inner, name)))
     return len(found), sum(each.st_size for each in found), max((each.st_mtime_ns for each in found), default=0)
 
 

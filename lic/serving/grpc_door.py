@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Mapping
 from typing import Any, Callable
@@ -35,7 +36,7 @@ class Door:
         options = (("grpc.max_receive_message_length", limits.request_bytes), ("grpc.max_send_message_length", -1),
                    ("grpc.so_reuseport", 0))
         self._server = grpc.aio.server(options=options)
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(predictor), self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Model(predictor), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -56,6 +57,28 @@ class Door:
         """Takes no more requests, and gives those under way so many seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+
+
+class _Health(health.aio.HealthServicer):
+    """The standard one, but that those who watch are let go at the end: they'd hold it up for all its grace."""
+
+    def __init__(self):
+        super().__init__()
+        self._closing = asyncio.Event()
+
+    async def Watch(self, request, context):
+        watching = asyncio.ensure_future(super().Watch(request, context))
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait({watching, closing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+            closing.cancel()
+
+    async def enter_graceful_shutdown(self):
+        await super().enter_graceful_shutdown()
+        await asyncio.sleep(0)   # so that it is told first
+        self._closing.set()
 
 
 def _answering(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

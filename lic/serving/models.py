@@ -130,10 +130,7 @@ class Models:
     async def _look(self, model: _Model) -> None:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._loader, folders.versions, model.base)
-        try:
-            number = await loop.run_in_executor(self._loader, model.next, found)
-        except OSError:   # somebody is removing files; the next look will see what is left
-            return
+        number = await loop.run_in_executor(self._loader, model.next, found)
         model.forget(found)
         if number is not None:
             model.standings[number] = Standing(State.LOADING)
@@ -142,8 +139,8 @@ class Models:
 
     def _attempt(self, model: _Model, number: int, folder: str) -> Version | str:
         """The version, or what is wrong with it; blocks."""
+        model.tried[number] = folders.fingerprint(folder)   # before it is read: what is written later makes it anew
         try:
-            model.tried[number] = folders.fingerprint(folder)   # before it is read: what is written later makes it anew
             return Version(number, folder)
         except Exception as error:   # TensorFlow says in no place what a damaged SavedModel may raise
             lines = str(error).splitlines() or [type(error).__name__]

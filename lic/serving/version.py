@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import lic.coders  # noqa: F401  # registers the operations of range coding
 from lic import resources
+from lic.codec import SAVED_ABOUT
 from lic.serving.refusals import Code, Refusal
 
 _DEFAULT_SIGNATURE = "serving_default"   # what the protocol means by no name at all
@@ -29,6 +31,7 @@ class Version:
 
     def __init__(self, number: int, folder: str):
         self.number, self.users = number, 0
+        _require_tf32_as_exported(folder)
         self._loaded = tf.saved_model.load(folder)
         self._signatures: Mapping = self._loaded.signatures
         self.signature_defs = _signature_defs(folder)
@@ -52,6 +55,16 @@ class Version:
         """Calls a signature. Raises a tf.errors.OpError where that fails."""
         tensors = {key: tf.constant(value) for key, value in inputs.items()}
         return {key: value.numpy() for key, value in self._signatures[name](**tensors).items()}
+
+
+def _require_tf32_as_exported(folder: str) -> None:
+    """TF32 is the process's, not the graph's; under another setting a GPU would make files that nobody can decode."""
+    path = os.path.join(folder, SAVED_ABOUT)
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as file:
+            wanted = bool(json.load(file).get("tf32"))
+        if wanted != tf.config.experimental.tensor_float_32_execution_enabled():
+            raise ValueError(f"it was exported {'with' if wanted else 'without'} --tf32: serve it so, too")
 
 
 def _signature_defs(folder: str):

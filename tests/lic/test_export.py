@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 import lic
 from lic import bitstream, cli, codec, export, images
@@ -128,6 +129,20 @@ def test_saved_model_holds_nothing_of_keras_and_nothing_of_python(script, export
     with open(os.path.join(exported[script], "saved_model.pb"), "rb") as file:
         graph = file.read()
     assert b"_tf_keras" not in graph and b"PyFunc" not in graph and b"EagerPyFunc" not in graph
+
+
+# What a server has to link besides TensorFlow; res/serving/BUILD.tfc does.
+RANGE_CODER = {f"Create{way}" for way in ("RangeEncoder", "RangeDecoder")} | {
+    f"Entropy{way}{what}" for way in ("Encode", "Decode") for what in ("Channel", "Index", "Finalize")}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_saved_model_needs_the_range_coder_and_nothing_else_that_is_not_tensorflow(script, exported):
+    with open(os.path.join(exported[script], "saved_model.pb"), "rb") as file:
+        (graph,) = (meta.graph_def for meta in saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs)
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    functions = {function.signature.name for function in graph.library.function}
+    assert {node.op for node in nodes if not hasattr(tf.raw_ops, node.op)} - functions == RANGE_CODER
 
 
 def test_weights_are_stored_once(exported, saved):

@@ -7,6 +7,7 @@ import gzip
 import http.client
 import io
 import json
+import socket
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -314,7 +315,9 @@ def test_health_and_metrics_are_told(server, png):
 
 
 def test_server_listens_on_this_machine_only_unless_it_is_told_otherwise(server):
-    port = f":{int(server.address.rsplit(':', 1)[1]):04X}"
-    with open("/proc/net/tcp", encoding="ascii") as file:
-        (listening,) = [words[1] for words in map(str.split, file) if words[1].endswith(port) and words[3] == "0A"]
-    assert listening == f"0100007F{port}"
+    """127.0.0.2 is this machine as well, but not the address that it listens on."""
+    for address in (server.address, server.rest):
+        port = int(address.rsplit(":", 1)[1])
+        socket.create_connection(("127.0.0.1", port)).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port))

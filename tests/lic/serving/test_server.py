@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -17,18 +18,22 @@ def test_shutdown_finishes_what_is_under_way_and_takes_no_more(toy, serving, unt
         requests = [server.prediction.Predict.future(server.request("nap", seconds=seconds))
                     for seconds in (3.0, 0.1, 0.2)]
         until(lambda: server.metric("lic_waiting") == 2)
+        health = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(health).status == health_pb2.HealthCheckResponse.SERVING
         server.process.send_signal(signal.SIGTERM)
         until(lambda: "closing" in server.process.stdout.readline())
+        assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
         with pytest.raises(OSError):
             until(lambda: socket.create_connection(server.rest.removeprefix("http://").split(":")).close())
         with pytest.raises(grpc.RpcError) as error:
             server.predict("nap", seconds=0.0)
         assert error.value.code() == grpc.StatusCode.UNAVAILABLE
         assert all(request.result().outputs["slept"].float_val for request in requests)
-        _, err = server.process.communicate(timeout=60)
+        _, err = server.process.communicate(timeout=50)
         assert (server.process.returncode, err) == (0, ""), err
 
 
+@pytest.mark.slow
 def test_request_takes_no_longer_than_the_server_allows(toy, serving):
     with serving(f"tiny={toy}", "--timeout", "0.5") as server:
         with pytest.raises(grpc.RpcError) as error:
