@@ -5,7 +5,8 @@
 
 Each client sends the next request when it has its answer; one that is refused waits a moment and goes on. Requests
 go round: pictures of three sizes are compressed, and their files decompressed. Server and library take turns, bytes
-in and bytes out, and the ratio is that of the medians: machines are noisy.
+in and bytes out, and the ratio is that of the medians: machines are noisy. Where others work on the same cores, the
+seconds of processor time that an answer takes say more than the clock does.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import NamedTuple
 from PIL import Image
 
 SIZES = ((256, 256), (512, 384), (768, 512))
-PAUSE = 0.1   # seconds after a refusal
+PAUSE = 0.5   # seconds after a refusal
 
 
 class Job(NamedTuple):
@@ -37,15 +38,28 @@ class Job(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What became of requests, by the names of gRPC's codes, and in how many seconds."""
+    """What became of requests, by the names of gRPC's codes, in how many seconds, and in how many of the processor."""
 
     outcomes: Counter
     seconds: float
+    work: float
 
     @property
     def rate(self) -> float:
         """Answers a second."""
         return self.outcomes["OK"] / self.seconds
+
+    @property
+    def price(self) -> float:
+        """Seconds of the processor that an answer took."""
+        return self.work / self.outcomes["OK"]
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processors."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        user, system = file.read().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def jobs_of(codec, picture: str) -> list[Job]:
@@ -97,10 +111,11 @@ class Library:
         self._out.readline()
 
     def run(self, seconds: float) -> Round:
+        before = processor_seconds(self._process.pid)
         self._in.write(f"{seconds}\n")
         self._in.flush()
         count, took = self._out.readline().split()
-        return Round(Counter(OK=int(count)), float(took))
+        return Round(Counter(OK=int(count)), float(took), processor_seconds(self._process.pid) - before)
 
     def close(self) -> None:
         self._in.close()
@@ -128,14 +143,16 @@ class Server:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def run(self, jobs: list[Job], clients: int, seconds: float) -> Round:
-        return asyncio.run(_clients(self._address, jobs, clients, seconds))
+        before = processor_seconds(self._process.pid)
+        outcomes, took = asyncio.run(_clients(self._address, jobs, clients, seconds))
+        return Round(outcomes, took, processor_seconds(self._process.pid) - before)
 
     def close(self) -> None:
         self._process.terminate()
         self._process.communicate()
 
 
-async def _clients(address: str, jobs: list[Job], clients: int, seconds: float) -> Round:
+async def _clients(address: str, jobs: list[Job], clients: int, seconds: float) -> tuple[Counter, float]:
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -161,7 +178,7 @@ async def _clients(address: str, jobs: list[Job], clients: int, seconds: float) 
     async with grpc.aio.insecure_channel(address, [("grpc.max_receive_message_length", -1)]) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         await asyncio.gather(*(client(stub) for _ in range(clients)))
-    return Round(outcomes, time.perf_counter() - start)
+    return outcomes, time.perf_counter() - start
 
 
 def main() -> None:
@@ -195,19 +212,23 @@ def main() -> None:
 
 def _compare(server: Server, alone: Library, jobs: list[Job], a: argparse.Namespace) -> None:
     server.run(jobs, a.clients, min(a.seconds, 10))   # warm: each size for the first time
-    begin, pairs, outcomes = server.memory, [], Counter()
+    begin, outcomes, pairs = server.memory, Counter(), []
     for _ in range(a.rounds):
-        served, library_ = server.run(jobs, a.clients, a.seconds), alone.run(a.seconds)
-        pairs.append((served.rate, library_.rate))
-        outcomes += served.outcomes
-        print(f"server {served.rate:.2f}, library {library_.rate:.2f} answers a second; "
+        pair = server.run(jobs, a.clients, a.seconds), alone.run(a.seconds)
+        pairs.append(pair)
+        outcomes += pair[0].outcomes
+        print(*(f"{name} {each.rate:.2f} answers a second at {each.price:.2f} s of processor;"
+                for name, each in zip(("server", "library"), pair)),
               f"server's memory {server.memory / 2 ** 20:.0f} MiB", flush=True)
-    served_, library__ = (statistics.median(column) for column in zip(*pairs))
-    refusals = outcomes.pop("RESOURCE_EXHAUSTED", 0)
-    print(f"{sum(outcomes.values()) + refusals} requests: {outcomes.pop('OK', 0)} answers, {refusals} refusals, "
-          f"{sum(outcomes.values())} errors {dict(outcomes) or ''}")
+    refused = outcomes["RESOURCE_EXHAUSTED"]
+    print(f"{sum(outcomes.values())} requests: {outcomes['OK']} answers, {refused} refusals, "
+          f"{sum(outcomes.values()) - outcomes['OK'] - refused} errors {dict(outcomes)}")
     print(f"memory {begin / 2 ** 20:.0f} MiB at the begin, {server.memory / 2 ** 20:.0f} MiB at the end")
-    print(f"medians: server {served_:.2f}, library {library__:.2f} answers a second, ratio {served_ / library__:.3f}")
+    (served, library_), (cost, price) = (
+        [statistics.median(getattr(each, what) for each in column) for column in zip(*pairs)]
+        for what in ("rate", "price"))
+    print(f"medians: server {served:.2f}, library {library_:.2f} answers a second, ratio {served / library_:.3f}; "
+          f"by processor time {price / cost:.3f}")
 
 
 if __name__ == "__main__":
