@@ -29,8 +29,9 @@ REQUIRES = [
     "importlib_resources",
     # TF 2.14 is compiled against the ABI of NumPy 1; 1.23.5 is what TF itself asks for.
     "numpy>=1.23.5,<2",
-    # Reads and writes pictures with their ICC profile and EXIF.
-    "Pillow>=9.1",
+    # Reads and writes pictures with their ICC profile and EXIF. 10.1 changed how the plugin of a format names a
+    # picture's mode.
+    "Pillow>=10.1",
     # Interpolates rate-distortion curves (BD-rate). TFC asks for 1.11; any that has PCHIP does.
     "scipy>=1.7",
     # Rate-distortion plots. Imported only by the function that draws them.

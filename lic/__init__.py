@@ -4,13 +4,19 @@
     codec = lic.load("lsk2023")                    # a bundled model, or the folder of one
     data = codec.compress(PIL.Image.open("picture.png"))
     pixels = codec.decompress(data)                # uint8 (h, w, 3)
+    PIL.Image.open("picture.tfci").save("picture.png")   # Pillow knows the format from here on
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from lic.errors import DataError, UsageError, UserError
+
+with contextlib.suppress(ImportError):   # `pjrt_train.pyz` is without it, and may be without Pillow
+    from lic import pillow_plugin
+    pillow_plugin.register()
 
 if TYPE_CHECKING:
     from lic.codec import Codec

@@ -13,6 +13,7 @@ import enum
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from lic.errors import DataError
 
@@ -228,28 +229,53 @@ def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:
     Raises:
       DataError: the file is empty, foreign, of another version, truncated, too long or damaged; the text says which.
     """
-    flags = _check_start(data)
+    flags = check_start(data)
     reader = _Reader(data, PREFIX_BYTES, len(data) - CRC_BYTES)
-    width, height = reader.varint(), reader.varint()
-    units = (reader.varint(), reader.varint()) if flags & TILED_BIT else None
-    num_strings = reader.byte()
-    section = reader.take(reader.varint()) if flags & CHUNKS_BIT else b""
-    # The number of tiles hangs on these.
-    _demand(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, BAD_SIDE)
-    _demand(units is None or all(1 <= side <= MAX_TILE for side in units), BAD_TILE)
-    tile = (units[0] * TILE_UNIT, units[1] * TILE_UNIT) if units else None
-    count = num_tiles(width, height, tile)
-    _demand(tile is None or count > 1, BAD_TILE)
+    outline = _outline(reader, flags)
+    count = num_tiles(outline.width, outline.height, outline.tile)
     _demand(count <= reader.left, TRUNCATED)  # before a list of a forged length is made
     packed = [reader.take(length) for length in [reader.varint() for _ in range(count)]]
     _demand(reader.left == 0, TRAILING)
     _demand(zlib.crc32(data[:reader.end]) == int.from_bytes(data[reader.end:], "little"), DAMAGED)
-    # Only a faulty writer gets here with one of these wrong.
+    header = _header(data, flags, outline)
+    return header, tuple(unpack_record(record, header.num_strings) for record in packed)
+
+
+def head(data: bytes) -> Header:
+    """The header of a file of which nothing else is looked at, neither records nor checksum. Raises as `parse` does."""
+    flags = check_start(data)
+    return _header(data, flags, _outline(_Reader(data, PREFIX_BYTES, len(data) - CRC_BYTES), flags))
+
+
+class _Outline(NamedTuple):
+    """What stands between the prefix and the records; `section` holds the chunks."""
+
+    width: int
+    height: int
+    tile: tuple[int, int] | None
+    num_strings: int
+    section: bytes
+
+
+def _outline(reader: _Reader, flags: int) -> _Outline:
+    """Reads it, and checks what the number of tiles hangs on."""
+    width, height = reader.varint(), reader.varint()
+    units = (reader.varint(), reader.varint()) if flags & TILED_BIT else None
+    num_strings = reader.byte()
+    section = reader.take(reader.varint()) if flags & CHUNKS_BIT else b""
+    _demand(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, BAD_SIDE)
+    _demand(units is None or all(1 <= side <= MAX_TILE for side in units), BAD_TILE)
+    tile = (units[0] * TILE_UNIT, units[1] * TILE_UNIT) if units else None
+    _demand(tile is None or num_tiles(width, height, tile) > 1, BAD_TILE)
+    return _Outline(width, height, tile, num_strings, section)
+
+
+def _header(data: bytes, flags: int, outline: _Outline) -> Header:
+    """The header, with the checks that under a right checksum only a faulty writer fails."""
     _demand(data[7] <= quality_byte(MAX_QUALITY), BAD_QUALITY)
-    _demand(num_strings > 0, NO_STRINGS)
-    header = Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], quality_of(data[7]), data[8:12], width, height, tile,
-                    num_strings, tuple(_chunks(section)))
-    return header, tuple(unpack_record(record, num_strings) for record in packed)
+    _demand(outline.num_strings > 0, NO_STRINGS)
+    return Header(Arithmetic(flags & ARITHMETIC_BITS), data[6], quality_of(data[7]), data[8:12], outline.width,
+                  outline.height, outline.tile, outline.num_strings, tuple(_chunks(outline.section)))
 
 
 def unpack_record(data: bytes, num_strings: int) -> Record:
@@ -268,8 +294,8 @@ def unpack_record(data: bytes, num_strings: int) -> Record:
     return Record(phase, checks, tuple(strings), int.from_bytes(data[reader.end:], "little"), escapes)
 
 
-def _check_start(data: bytes) -> int:
-    """Refuses a file whose layout this version does not know; returns its flags."""
+def check_start(data: bytes) -> int:
+    """The flags of a file, of which the first 16 bytes will do. Raises DataError for a layout that is not known."""
     _demand(len(data) > 0, EMPTY)
     if not data.startswith(MAGIC[:len(data)]):
         raise DataError(FOREIGN + _foreigner(data))

@@ -66,6 +66,15 @@ def test_documented_example_is_what_the_code_writes_and_reads():
         Arithmetic.PORTABLE, 0x21, 0, b"\x01\x23\xab\xcd", 768, 512, None, 2, (("NOTE", b"ok"),)), records)
 
 
+def test_header_is_read_of_a_file_whose_records_or_checksum_are_broken():
+    for example in documented_examples():
+        header, _ = bitstream.parse(example)
+        assert bitstream.head(example) == bitstream.head(example[:-1] + b"?") == header
+        assert bitstream.head(example[:-9]) == header
+        with pytest.raises(DataError, match="truncated"):
+            bitstream.head(example[:17])
+
+
 def test_documented_tiled_example_is_what_the_code_writes_and_reads():
     left = bitstream.seal(300, 60, (64, 192), 0, 0, crc_of(1, -2, 0, 5), 0)
     right = bitstream.seal(300, 60, (64, 192), 1, left, crc_of(0, 7, -300), 2)
