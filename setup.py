@@ -75,11 +75,18 @@ SERVE_REQUIRES = [
     "prometheus-client",
 ]
 
+BEAM_REQUIRES = [
+    # Runs corpora. Exact: its newer ones may ask for a newer protobuf than TF 2.14 bears; none since 2.70 is for Python
+    # 3.9. It wants Pillow below 13 and pyarrow below 26.
+    "apache-beam==2.77.0; python_version >= '3.10'",
+]
+
 TEST_REQUIRES = [
     *JAX_REQUIRES,
     *EVALUATE_REQUIRES,
     *DEMO_REQUIRES,
     *SERVE_REQUIRES,
+    *BEAM_REQUIRES,
     # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
     "pytest==8.4.2",
     "pytest-xdist==3.8.0",  # two test files at a time: most of their time is one thread of Python that traces graphs
@@ -113,7 +120,7 @@ setup(
     python_requires=">=3.9,<3.12",  # the Pythons that TF 2.14.1 and TFC 2.14.1 both have wheels for
     install_requires=REQUIRES,
     extras_require={"test": TEST_REQUIRES, "convert": CONVERT_REQUIRES, "evaluate": EVALUATE_REQUIRES,
-                    "demo": DEMO_REQUIRES, "jax": JAX_REQUIRES, "serve": SERVE_REQUIRES},
+                    "beam": BEAM_REQUIRES, "demo": DEMO_REQUIRES, "jax": JAX_REQUIRES, "serve": SERVE_REQUIRES},
     py_modules=[*PAPERS, "arch_ops", "config"],
     packages=[
         *find_packages(include=["lic", "lic.*", "swin_transformers_tf", "swin_transformers_tf.*"]),

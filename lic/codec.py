@@ -143,6 +143,12 @@ class Codec:
         return [self._file(height, width, [coded], None, quality)
                 for coded in self._encode(np.stack(pictures), Box(0, 0, height, width), quality)]
 
+    def at_once(self, height: int, width: int) -> int:
+        """How many pictures of this size go side by side into a batch; 0 where one has to be cut into tiles."""
+        if self._tile_of(height, width, None):
+            return 0
+        return max(1, int(memory.budget() // (self._preset.bytes_per_pixel * height * width)))
+
     def _check_sides(self, pixels: np.ndarray) -> None:
         if max(pixels.shape[:2]) > bitstream.MAX_SIDE:
             raise DataError(f"the picture's sides {pixels.shape[1]} x {pixels.shape[0]} exceed {bitstream.MAX_SIDE}")

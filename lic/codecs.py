@@ -15,6 +15,7 @@ from lic.errors import DataError
 if TYPE_CHECKING:
     from lic.codec import Codec
 
+DEFAULT = "hypmqw2022"   # the bundled model for every rate
 HELD = 4   # of the models used last; each has some tens of megabytes of weights and traces
 
 

@@ -15,11 +15,10 @@ import os
 
 import tensorflow as tf
 
-from lic import drafts, files
+from lic import drafts, files, resources
 from lic.codec import Codec
 from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
-from lic.loading import SAVED_ABOUT
 
 
 def _decode_picture(contents: tf.Tensor) -> tf.Tensor:
@@ -77,5 +76,5 @@ def save(codec: Codec, folder: str) -> None:
 
 def _write(codec: Codec, folder: str) -> None:
     tf.saved_model.save(codec.graph, folder, _signatures(codec.graph, float(codec.settled_quality(None))))
-    os.makedirs(os.path.join(folder, os.path.dirname(SAVED_ABOUT)), exist_ok=True)
-    files.write_atomically(os.path.join(folder, SAVED_ABOUT), json.dumps(codec.about, indent=2).encode())
+    os.makedirs(os.path.join(folder, os.path.dirname(resources.SAVED_ABOUT)), exist_ok=True)
+    files.write_atomically(os.path.join(folder, resources.SAVED_ABOUT), json.dumps(codec.about, indent=2).encode())

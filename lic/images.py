@@ -73,8 +73,12 @@ def read(path: PathLike) -> Picture:
 
     Raises DataError where there is no such file, or it is no picture, broken, truncated or too big.
     """
-    data = read_bytes(path)
-    with _naming(shown(path)):
+    return from_bytes(read_bytes(path), path)
+
+
+def from_bytes(data: bytes, name: PathLike) -> Picture:
+    """Reads the bytes of such a file. Raises DataError, which calls it by this name, where they are none."""
+    with _naming(shown(name)):
         image, notes = _open(data)
         picture = from_pil(image)
         if image.format == "PNG" and png.lacks_rows(data):
@@ -88,6 +92,16 @@ def size_of(path: PathLike) -> tuple[int, int]:
     with _naming(shown(path)):
         image, _ = _open(data)
     return image.height, image.width
+
+
+def size_told_by(start: bytes) -> tuple[int, int] | None:
+    """(width, height) as far as a file's beginning tells, before it is turned upright; None where it does not."""
+    try:
+        with _quiet_pillow():
+            Image.init()
+            return Image.open(io.BytesIO(start), formats=_known()).size
+    except Exception:  # every plugin has its own, and `from_bytes` says it better
+        return None
 
 
 def from_pil(image: Image.Image) -> Picture:
@@ -166,11 +180,15 @@ def write(path: PathLike, pixels: np.ndarray) -> None:
 def _open(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
     with _one_line_for_all(), _quiet_pillow():
         Image.init()  # so that OPEN holds all formats of this Pillow; older ones lack some
-        formats = [name for name in _READABLE if name in Image.OPEN]
+        formats = _known()
         image = Image.open(io.BytesIO(data), formats=formats)
         _check_claim(image, len(data))
         several = _has_frames(data, formats)
     return image, ("several pictures in one file: only the first is kept",) if several else ()
+
+
+def _known() -> list[str]:
+    return [name for name in _READABLE if name in Image.OPEN]
 
 
 def _check_claim(image: Image.Image, length: int) -> None:

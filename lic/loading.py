@@ -21,8 +21,6 @@ from lic.errors import DataError, UsageError
 if TYPE_CHECKING:
     from lic.model import LatentCodec
 
-SAVED_ABOUT = os.path.join("assets.extra", "model.json")
-
 
 def _arithmetic_of(runtime: config.Runtime) -> bitstream.Arithmetic:
     if runtime.arithmetic == "portable":
@@ -112,7 +110,7 @@ def _load_stored(folder: str, runtime: config.Runtime) -> Codec | None:
 
 def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
     try:
-        with open(os.path.join(folder, SAVED_ABOUT), encoding="utf-8") as file:
+        with open(os.path.join(folder, resources.SAVED_ABOUT), encoding="utf-8") as file:
             about = json.load(file)
         graph = tf.saved_model.load(folder)
         identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)

@@ -24,12 +24,10 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from lic import bitstream
-from lic.codecs import Codecs
+from lic import bitstream, codecs
 from lic.errors import DataError, UsageError
 
 FORMAT, SUFFIX, MIME = "TFCI", ".tfci", "image/x-tfci"
-DEFAULT_MODEL = "hypmqw2022"
 
 _INFO_OF_CHUNK = {"ICCP": "icc_profile", "EXIF": "exif", "XMP ": "xmp"}
 _EXIF_START = b"Exif\0\0"   # of a JPEG segment, which Pillow puts before the block itself
@@ -41,7 +39,7 @@ def register(*folders: str) -> None:
 
     Each call replaces what the last one said. That a folder holds no model is said when a file needs it.
     """
-    models = Codecs(folders, "give its folder to lic.pillow_plugin.register")
+    models = codecs.Codecs(folders, "give its folder to lic.pillow_plugin.register")
     Image.register_open(FORMAT, functools.partial(_File, models), _accept)
     Image.register_save(FORMAT, functools.partial(_save, models))
     Image.register_extension(FORMAT, SUFFIX)
@@ -65,7 +63,7 @@ class _File(ImageFile.ImageFile):
     format = FORMAT
     format_description = "learned image compression"
 
-    def __init__(self, models: Codecs, *arguments):
+    def __init__(self, models: codecs.Codecs, *arguments):
         self._models = models
         super().__init__(*arguments)
 
@@ -100,12 +98,12 @@ class _File(ImageFile.ImageFile):
         return super().load()
 
 
-def _save(models: Codecs, image: Image.Image, file: IO[bytes], _: str | bytes) -> None:
+def _save(models: codecs.Codecs, image: Image.Image, file: IO[bytes], _: str | bytes) -> None:
     """What `save` does. Raises ValueError for a wrong option, OSError where the picture or the model is unfit."""
     wanted: dict[str, Any] = image.encoderinfo
     with _errors_of_pillow(misuse=ValueError):
         from lic import images
-        codec = models.named(str(wanted.get("model", DEFAULT_MODEL)))
+        codec = models.named(str(wanted.get("model", codecs.DEFAULT)))
         picture = images.from_pil(image)
         options = {name: wanted[name] for name in ("quality", "tile", "verify") if name in wanted}
         data = _with_chunks(codec.compress_pixels(picture.pixels, **options), _chunks(wanted))

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import lic.coders  # noqa: F401  # registers the operations of range coding
 from lic import resources
-from lic.codec import SAVED_ABOUT
+from lic.resources import SAVED_ABOUT
 from lic.serving.refusals import Code, Refusal
 
 _DEFAULT_SIGNATURE = "serving_default"   # what the protocol means by no name at all

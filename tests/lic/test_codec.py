@@ -17,7 +17,7 @@ from PIL import Image
 
 import config
 import lic
-from lic import bitstream, codec, loading, tables, weights
+from lic import bitstream, codec, loading, memory, tables, weights
 from lic.bitstream import Arithmetic
 from lic.errors import DataError, UsageError
 
@@ -260,6 +260,14 @@ def test_hostile_size_is_refused_before_memory_is_taken(script, side, codecs, pi
         codecs[script].decompress(hostile)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10     # kilobytes
     assert time.perf_counter() - start < 10
+
+
+def test_batch_has_as_many_pictures_as_fit_into_the_budget_and_none_that_has_to_be_cut(codecs, monkeypatch):
+    codec_ = codecs["lsk2023"]
+    for side, many in ((1300, 10), (768, 3), (767, 0)):   # of what fits: a tile of 512, and 128 pixels around it
+        monkeypatch.setattr(memory, "budget", lambda side=side: codec_._preset.bytes_per_pixel * side ** 2)
+        assert codec_.at_once(400, 400) == many
+    assert codec_.at_once(100, 100) == 58
 
 
 def test_file_of_another_model_is_refused_by_both_names(data, codecs):

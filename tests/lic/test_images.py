@@ -62,6 +62,12 @@ def as_bytes(image: Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+def test_size_is_told_by_the_beginning_of_a_file_or_not_at_all():
+    data = as_bytes(Image.fromarray(scene()), "PNG")
+    assert images.size_told_by(data[:60]) == (32, 24)
+    assert [images.size_told_by(start) for start in (b"", data[:20], b"text" * 20)] == [None] * 3
+
+
 def refusal(function, *arguments, error=DataError) -> str:
     """The one line of the error that this call must raise."""
     with pytest.raises(error) as caught:

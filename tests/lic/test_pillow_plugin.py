@@ -8,21 +8,40 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from lic import bitstream, codec, images, pillow_plugin
+from lic import bitstream, images, pillow_plugin
+from lic import codec as loading
+from lic.errors import UsageError
 
 START = bitstream.prefix(bitstream.Arithmetic.PORTABLE, 0x14, 0, b"\1\2\3\4")
 RECORDS = [bitstream.Record(0, (1, 2), (b"abc", b"de"), 3)]
 STRANGER = bitstream.build(START, 100, 50, RECORDS)   # the file of a model that nobody has
 
 
-@pytest.fixture(scope="module", autouse=True)
-def registered(saved, codecs):
-    """Pillow knows a tiny model for the length of this file; of its codec that of all tests is taken, to save time."""
-    folder, real = str(saved["lsk2023"]), codec.load
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codec, "load", lambda name, *of: codecs["lsk2023"] if name == folder else real(name, *of))
-        pillow_plugin.register(folder)
-        yield
+class Fake:
+    """A codec whose files stand for the picture that it was given last."""
+
+    weights_id = "01020304"
+
+    def compress_pixels(self, pixels, **options):
+        self.pixels, self.options = pixels, options
+        if options.get("quality") == 0:
+            raise UsageError("the quality 0 is not within 1..100")
+        return bitstream.build(START, pixels.shape[1], pixels.shape[0], RECORDS)
+
+    def decompress(self, data):
+        return self.pixels
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """The codec of a model that Pillow knows for the length of a test: `fake.folder`."""
+    codec, real = Fake(), loading.load
+    codec.folder = tmp_path / "model"
+    codec.folder.mkdir()
+    (codec.folder / "model.json").write_text("{}")
+    monkeypatch.setattr(loading, "load", lambda name, of: codec if name == str(codec.folder) else real(name, of))
+    pillow_plugin.register(codec.folder)
+    yield codec
     pillow_plugin.register()
 
 
@@ -46,20 +65,26 @@ def test_import_teaches_pillow_to_read_a_header_without_tensorflow(tmp_path, pro
     assert (done.out, done.err) == ("TFCI (100, 50) RGB image/x-tfci False\n", "")
 
 
-def test_picture_comes_back_as_the_codec_of_its_model_decodes_it(saved, codecs, photograph, tmp_path):
-    photograph.save(tmp_path / "x.tfci", model=str(saved["lsk2023"]))
-    data = (tmp_path / "x.tfci").read_bytes()
-    assert data == codecs["lsk2023"].compress(photograph)
-    with Image.open(tmp_path / "x.tfci") as opened:
-        assert np.array_equal(np.asarray(opened), codecs["lsk2023"].decompress(data))
-
-
-def test_default_is_the_bundled_model_for_every_rate_which_its_files_lead_to(photograph):
+def test_default_is_the_bundled_model_for_every_rate_which_its_files_lead_to(photograph, monkeypatch):
+    loaded, real = [], loading.load
+    monkeypatch.setattr(loading, "load", lambda *of: loaded.append(real(*of)) or loaded[-1])
     small, large = (saved_bytes(photograph, quality=quality) for quality in (10, 90))
     assert bitstream.head(large).quality == 90 and len(small) < len(large)
-    errors = [np.abs(np.asarray(Image.open(io.BytesIO(data)), float) - np.asarray(photograph)).mean()
-              for data in (small, large)]
+    pixels = [np.asarray(Image.open(io.BytesIO(data))) for data in (small, large)]
+    (codec,) = loaded
+    assert large == codec.compress(photograph, quality=90) and np.array_equal(pixels[1], codec.decompress(large))
+    errors = [np.abs(np.asarray(photograph, float) - of).mean() for of in pixels]
     assert errors[1] < errors[0] < 20
+
+
+def test_picture_goes_to_the_model_that_is_named_and_comes_back_by_its_file(fake, photograph, tmp_path):
+    photograph.save(tmp_path / "x.tfci", model=fake.folder, quality=30, tile=128, verify=True)
+    assert fake.options == {"quality": 30, "tile": 128, "verify": True}
+    with Image.open(tmp_path / "x.tfci") as opened:
+        assert np.array_equal(np.asarray(opened), np.asarray(photograph))
+        opened.putpixel((0, 0), (1, 2, 3))
+        assert opened.getpixel((0, 0)) == (1, 2, 3)
+    assert fake.pixels[0, 0].tolist() != [1, 2, 3]
 
 
 def sixteen_bits(grey: Image.Image) -> Image.Image:
@@ -70,10 +95,10 @@ def sixteen_bits(grey: Image.Image) -> Image.Image:
     (lambda p: p.convert("L"), None), (lambda p: p.convert("1"), None), (lambda p: p.convert("P"), None),
     (lambda p: p.convert("CMYK"), "approximate"), (lambda p: sixteen_bits(p.convert("L")), "rounded to 8"),
     (lambda p: Image.merge("RGBA", [*p.split(), p.getchannel(0)]), "laid over white")])
-def test_other_modes_are_saved_as_the_command_line_does(convert, warning, saved, codecs, photograph, recwarn):
+def test_other_modes_are_saved_as_the_command_line_does(convert, warning, fake, photograph, recwarn):
     converted = convert(photograph)
-    data = saved_bytes(converted, model=str(saved["lsk2023"]))
-    assert data == codecs["lsk2023"].compress_pixels(images.from_pil(converted).pixels)
+    data = saved_bytes(converted, model=fake.folder)
+    assert np.array_equal(fake.pixels, images.from_pil(converted).pixels)
     assert Image.open(io.BytesIO(data)).mode == "RGB"
     said = [str(w.message) for w in recwarn if w.filename == __file__]
     assert len(said) == (warning is not None) and all(warning in line for line in said)
@@ -109,18 +134,18 @@ def test_file_of_an_unknown_model_says_how_to_make_it_known():
 
 
 @pytest.mark.parametrize(("options", "error", "line"), [
-    ({"quality": 30}, ValueError, "this model has one rate"), ({"tile": 100}, ValueError, "tile"),
+    ({"quality": 0}, ValueError, "the quality 0 is not within"),
     ({"model": "nowhere"}, OSError, "no model in 'nowhere'")])
-def test_wrong_option_is_told_and_leaves_no_file(options, error, line, saved, photograph, tmp_path):
+def test_wrong_option_is_told_and_leaves_no_file(options, error, line, fake, photograph, tmp_path):
     with pytest.raises(error, match=line):
-        photograph.save(tmp_path / "x.tfci", **{"model": str(saved["lsk2023"]), **options})
-    assert not list(tmp_path.iterdir())
+        photograph.save(tmp_path / "x.tfci", **{"model": fake.folder, **options})
+    assert not (tmp_path / "x.tfci").exists()
 
 
-def test_metadata_is_kept_but_for_the_orientation_that_the_pixels_have_taken(saved, photograph):
+def test_metadata_is_kept_but_for_the_orientation_that_the_pixels_have_taken(fake, photograph):
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "a place", 6
-    opened = Image.open(io.BytesIO(saved_bytes(photograph, model=str(saved["lsk2023"]), exif=exif, xmp=b"<x/>")))
+    opened = Image.open(io.BytesIO(saved_bytes(photograph, model=fake.folder, exif=exif, xmp=b"<x/>")))
     assert dict(opened.getexif()) == {0x010E: "a place"} and opened.info["xmp"] == b"<x/>"
     assert "icc_profile" not in opened.info and opened.load()
     with_profile = bitstream.build(START, 100, 50, RECORDS, None, [("ICCP", b"profile"), ("NOTE", b"?")])
