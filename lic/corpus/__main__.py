@@ -83,7 +83,12 @@ def run(a: argparse.Namespace, flags: list[str]) -> int:
     if not storage.matches(pipeline.patterns_of(inputs)):
         raise UsageError(f"'{a.inputs}' matches no file")
     task = Task(out, ".tfci" if a.command == "compress" else ".png", label)
-    counted = pipeline.run(inputs, task, _work(a), a.batch, pipeline.options_of(a.runner, a.workers, flags))
+    options, work = pipeline.options_of(a.runner, a.workers, flags), _work(a)
+    try:
+        counted = pipeline.run(inputs, task, work, a.batch, options)
+    except Exception as error:   # each engine has its own, most with a whole log inside
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise DataError(f"{a.runner} gave up: {reason}; the same command goes on from here") from None
     print(_summary(a, counted))
     return 1 if counted.get("failed") else 0
 
@@ -107,26 +112,27 @@ def _label(a: argparse.Namespace) -> str:
         if a.model:
             resources.locate(_model(a.model))
         return "decompress"
-    about = _about(_model(a.model))
-    if not registry.described(about).lambdas:
+    weights_id, variable = _identity(_model(a.model))
+    if not variable:
         if a.quality is not None:
             raise UsageError("the model has one rate: --quality goes with models of many rates")
-        return f"compress {about['weights_id']}{' measure' * a.measure}"
+        return f"compress {weights_id}{' measure' * a.measure}"
     quality = config.DEFAULT_QUALITY if a.quality is None else a.quality
     if not config.QUALITIES[0] <= quality <= config.QUALITIES[1]:
         raise UsageError(f"the quality {quality:g} is not within {config.QUALITIES[0]:g}..{config.QUALITIES[1]:g}")
-    return f"compress {about['weights_id']} quality {quality:g}{' measure' * a.measure}"
+    return f"compress {weights_id} quality {quality:g}{' measure' * a.measure}"
 
 
-def _about(model: str) -> dict:
-    """The model.json of a saved or exported model, read without TensorFlow."""
+def _identity(model: str) -> tuple[str, bool]:
+    """The weights id of a saved or exported model, and whether it has many rates; read without TensorFlow."""
     folder = resources.locate(model)
     for name in (resources.MODEL, resources.SAVED_ABOUT):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             try:
-                return json.loads(files.read_bytes(path))
-            except ValueError:
+                about = json.loads(files.read_bytes(path))
+                return about["weights_id"], bool(registry.described(about).lambdas)
+            except (ValueError, KeyError, TypeError):
                 raise DataError(f"no model in '{files.shown(folder)}': {name} is broken") from None
     raise UsageError(f"'{files.shown(folder)}' is a training run: give the model that it saved")
 

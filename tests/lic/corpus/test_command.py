@@ -40,7 +40,7 @@ def test_missing_beam_is_one_line_that_names_the_extra(monkeypatch, capsys):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder with a training run, a broken model and a picture."""
-    for name, text in (("run/run.json", "{}"), ("broken/model.json", "{"), ("x.png", "")):
+    for name, text in (("run/run.json", "{}"), ("broken/model.json", "{"), ("empty/model.json", "{}"), ("x.png", "")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -56,6 +56,7 @@ def here(tmp_path, monkeypatch):
     (["compress", "*.png", "out", "--quality", "101"], 2, "the quality 101 is not within 1..100"),
     (["compress", "*.png", "out", "--model", "run"], 2, "run' is a training run: give the model that it saved"),
     (["compress", "*.png", "out", "--model", "broken"], 1, "broken': model.json is broken"),
+    (["compress", "*.png", "out", "--model", "empty"], 1, "empty': model.json is broken"),
     (["compress", "*.png", "out", "--model", "nowhere"], 1, "nowhere': there is no such folder"),
     (["decompress", "*.png", "out", "--model", "nowhere"], 1, "nowhere': there is no such folder"),
     (["compress", "*.png", "out", "--runner", "FlinkRunner", "--workers", "2"], 2, "--workers goes with DirectRunner")])
@@ -74,6 +75,16 @@ def test_model_of_one_rate_takes_no_quality(here, capsys):
     Path("broken/model.json").write_text(json.dumps(about))
     assert command.main(["compress", "*.png", "out", "--model", "broken", "--quality", "30"]) == 2
     assert "the model has one rate" in capsys.readouterr().err
+
+
+def test_engine_that_gives_up_is_one_line(here, monkeypatch, capsys):
+    def give_up(*_):
+        raise RuntimeError("a log\nof many lines\nno room on the cluster")
+
+    monkeypatch.setattr("lic.corpus.pipeline.run", give_up)
+    assert command.main(["compress", "*.png", "out"]) == 1
+    assert capsys.readouterr().err == ("corpus: DirectRunner gave up: no room on the cluster; the same command goes on "
+                                       "from here\n")
 
 
 def records(out: Path) -> list[Path]:
