@@ -51,7 +51,7 @@ class Codecs:
 
 def _load(folder: str, arithmetic: bitstream.Arithmetic) -> Codec:
     import config
-    from lic import codec
+    from lic import loading
     portable = arithmetic is bitstream.Arithmetic.PORTABLE
-    return codec.load(folder, config.Runtime(arithmetic="portable" if portable else "float32",
-                                             tf32=arithmetic is bitstream.Arithmetic.TF32))
+    return loading.load(folder, config.Runtime(arithmetic="portable" if portable else "float32",
+                                               tf32=arithmetic is bitstream.Arithmetic.TF32))

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 
 import config
-from lic import codec, drafts, export
+from lic import drafts, export, loading
 from lic.files import shown
 from lic.serving import folders
 from lic.serving.models import Tell
@@ -30,5 +30,5 @@ def _export(name: str, base: str, runtime: config.Runtime, tell: Tell, passing: 
     tell(f"{shown(name)} is being exported")
     target = os.path.join(tempfile.gettempdir(), "served")
     folder, _ = passing.enter_context(drafts.beside(target, drafts.new_folder))   # swept by the next, if this is killed
-    export.save(codec.load(base, runtime), os.path.join(folder, "1"))
+    export.save(loading.load(base, runtime, stored=False), os.path.join(folder, "1"))
     return folder

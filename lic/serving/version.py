@@ -12,7 +12,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import lic.coders  # noqa: F401  # registers the operations of range coding
 from lic import resources
-from lic.resources import SAVED_ABOUT
 from lic.serving.refusals import Code, Refusal
 
 _DEFAULT_SIGNATURE = "serving_default"   # what the protocol means by no name at all
@@ -59,7 +58,7 @@ class Version:
 
 def _require_tf32_as_exported(folder: str) -> None:
     """TF32 is the process's, not the graph's; under another setting a GPU would make files that nobody can decode."""
-    path = os.path.join(folder, SAVED_ABOUT)
+    path = os.path.join(folder, resources.SAVED_ABOUT)
     if os.path.isfile(path):
         with open(path, encoding="utf-8") as file:
             wanted = bool(json.load(file).get("tf32"))

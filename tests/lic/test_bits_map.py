@@ -59,10 +59,11 @@ def test_large_picture_has_a_map_of_all_its_tiles(codecs, picture, monkeypatch):
 
 
 def test_model_of_many_rates_has_a_map_of_each_quality(lively, x):
-    from lic import codec, registry
+    import config
+    from lic import loading, registry
     model = lively("hypmqw2022", registry.preset("hypmqw2022", "tiny-variable"))
     model.freeze()
-    coder = codec.from_model(model, "hypmqw2022", b"\1\2\3\4", codec.config.Runtime())
+    coder = loading.from_model(model, "hypmqw2022", b"\1\2\3\4", config.Runtime())
     poor, rich = (coder.bits_map(x, quality).sum() for quality in (10, 90))
     assert rich > 1.5 * poor
     np.testing.assert_array_equal(coder.bits_map(x), coder.bits_map(x, 50))

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from lic import bitstream, images, pillow_plugin
-from lic import codec as loading
+from lic import bitstream, images, loading, pillow_plugin
 from lic.errors import UsageError
 
 START = bitstream.prefix(bitstream.Arithmetic.PORTABLE, 0x14, 0, b"\1\2\3\4")

@@ -19,7 +19,7 @@ from PIL import Image
 
 import config
 import lic
-from lic import codec, export
+from lic import export, loading
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -240,7 +240,7 @@ def test_nothing_left_the_machine(page, outside):
 def test_exported_model_of_one_rate_has_no_slider_and_no_map(chromium, lively, photo, tmp_path):
     model = lively("hypmqw2022")
     model.freeze()
-    export.save(codec.from_model(model, "hypmqw2022", b"\1\2\3\4", config.Runtime()), str(tmp_path / "1"))
+    export.save(loading.from_model(model, "hypmqw2022", b"\1\2\3\4", config.Runtime()), str(tmp_path / "1"))
     with served(tmp_path / "1") as (address, ended), visit(chromium, address) as page:
         drop(page, photo)
         wait_for_all(page)
