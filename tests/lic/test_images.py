@@ -386,7 +386,7 @@ def test_a_palette_with_an_alpha_channel_is_laid_over_white():
 def test_ycbcr_becomes_rgb(tmp_path):
     image = Image.fromarray(scene()).convert("YCbCr")
     pictures = [images.from_pil(image)]
-    if PILLOW >= (10,):  # older ones cannot read what they write here
+    if PILLOW >= (13,):  # 12, which Beam holds it at, cannot read what it writes here
         pictures.append(images.read(saved(tmp_path / "a.tif", image)))
     for picture in pictures:
         assert np.abs(picture.pixels.astype(int) - scene()).max() <= 3
