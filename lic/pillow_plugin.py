@@ -11,7 +11,7 @@ those of another are after `register("folder of the model")`. `save` takes
 Gotchas:
 * `open` reads the header, `load` decodes, and only then TensorFlow comes up;
 * a picture of another mode than RGB is saved as `compress` saves it; what that loses is warned of;
-* pixels are saved upright and in sRGB, so an orientation in `exif` becomes 1 and there is no `icc_profile` to keep.
+* pixels are saved upright and in sRGB, so `exif` loses its orientation and there is no `icc_profile` to keep.
 """
 
 from __future__ import annotations
