@@ -83,14 +83,16 @@ def test_given_up_under_way_keeps_its_worker_to_the_end():
 def test_given_up_in_the_moment_of_its_turn_passes_it_on():
     async def scene():
         bench = Bench(1, 2)
-        a, b, c = (bench.start(name) for name in "abc")
+        # Called right before the turn is passed on: b is given up after that, and before it could notice.
+        a = asyncio.ensure_future(bench.workers.run(
+            lambda: bench.gate.wait(30), lambda: asyncio.get_running_loop().call_soon(b.cancel)))
         await _settled()
-        bench.workers._pass_on()   # the turn of b has come, and b was not told yet
-        b.cancel()
+        b, c = bench.start("b"), bench.start("c")
         await _settled()
-        assert bench.begun == ["a"] or bench.begun == ["a", "c"]
         bench.gate.set()
-        assert await asyncio.gather(a, c) == ["a", "c"] and "b" not in bench.begun
+        assert await a and await asyncio.wait_for(c, 30) == "c"
+        await _settled()
+        assert b.cancelled() and bench.begun == ["c"] and bench.workers.running == 0
 
     asyncio.run(scene())
 
