@@ -6,6 +6,8 @@ they are placed into the graphs when those are read, from `weights.npz`. TensorF
 only its operations.
 
 Gotchas:
+* A graph is a program, and a folder of weights may come from anywhere: graphs with operations that do more than compute
+  (`lic.pure_operations`) are refused.
 * A change of what the functions of `lic.file_graph` take, return or compute needs `python -m tools.store_graphs`
   for the bundled models, and where signatures change a new `FORMAT`; `tests/test_bundled.py` finds what is stale.
 * Where there is no such file, or it is of another model or format, the model is built and traced as ever.
@@ -26,12 +28,14 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import files, weights
+from lic import files, pure_operations, weights
+from lic.errors import DataError
 
 FORMAT = 1
 FILE = "graphs.zip"
 _ABOUT = "about.json"
 _RUNTIME = config.Runtime()   # what the graphs are traced under
+_LARGEST = 1 << 26   # bytes of a graph
 
 
 def serves(runtime: config.Runtime) -> bool:
@@ -66,27 +70,41 @@ def save(folder: str) -> None:
 
 def _stored(function, variables: Mapping[str, tf.Variable]) -> tuple[dict, tf.compat.v1.GraphDef]:
     """What is to be known of a function, and its graph, optimised, with placeholders for weights and tables."""
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-    traced = function.get_concrete_function()
+    graph = function.get_concrete_function().graph
     names = {id(v.handle): name for name, v in variables.items()}
-    held = {inner.op.name: names[id(outer)] for outer, inner in traced.graph.captures if id(outer) in names}
-    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
-    inputs, outputs = ([t.name for t in tensors] for tensors in (frozen.inputs, frozen.outputs))
-    definition = frozen.graph.as_graph_def()
+    held = {inner.op.name: names[id(outer)] for outer, inner in graph.captures}
+    inputs = [t.name for t in graph.inputs if t.op.name not in held]
+    outputs = [t.name for t in graph.outputs]
+    definition = graph.as_graph_def()
     for node in definition.node:
         if node.name in held:
-            _make_placeholder(node)
+            _make_placeholder(node, variables[held[node.name]])
+        elif any(name.split(":")[0] in held for name in node.input):
+            _read_placeholder(node)
     about = {"inputs": inputs, "outputs": outputs, "held": held}
     return about, _optimised(definition, [*inputs, *outputs, *(f"{name}:0" for name in held)])
 
 
-def _make_placeholder(node) -> None:
-    value = node.attr["value"].tensor
-    dtype, shape = value.dtype, value.tensor_shape
-    node.op = "Placeholder"
-    node.attr["shape"].shape.CopyFrom(shape)
-    node.attr["dtype"].type = dtype
-    del node.attr["value"]
+def _make_placeholder(node, variable: tf.Variable) -> None:
+    """A node that stood for a variable becomes one that stands for its value."""
+    node.attr["dtype"].type = variable.dtype.as_datatype_enum
+    node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
+    for attribute in set(node.attr) - {"dtype", "shape"}:
+        del node.attr[attribute]
+
+
+def _read_placeholder(node) -> None:
+    """A node that read a variable takes its value."""
+    dtype, rows = node.attr["dtype"].type, node.attr["Tindices"].type
+    gathers = node.op == "ResourceGather" and not node.attr["batch_dims"].i
+    assert gathers or node.op == "ReadVariableOp", f"{node.op} can't be given a value instead of a variable"
+    node.op = "Gather" if gathers else "Identity"
+    for attribute in set(node.attr):
+        del node.attr[attribute]
+    if gathers:
+        node.attr["Tparams"].type, node.attr["Tindices"].type = dtype, rows
+    else:
+        node.attr["T"].type = dtype
 
 
 def _optimised(definition, keep: list[str]):
@@ -140,16 +158,29 @@ class StoredGraph:
         return self._function("bits")
 
     def _function(self, name: str):
-        about = self._functions[name]
+        """A function of arrays. Raises DataError where what was stored can't be used."""
+        try:
+            about = self._functions[name]
+            graph = self._graph(name, about["held"])
+            session = tf.compat.v1.Session(graph=graph, config=_session_settings())
+            outputs = about["outputs"] if len(about["outputs"]) > 1 else about["outputs"][0]
+            return session.make_callable(outputs, feed_list=about["inputs"])
+        except Exception as error:   # zipfile, protobuf and TensorFlow each have their own
+            raise DataError(f"{FILE} of the model is broken or not ours: remove it, and the model is built from its "
+                            "weights") from error
+
+    def _graph(self, name: str, held: Mapping[str, str]) -> tf.Graph:
+        """A graph with weights and tables in their places."""
+        if self._archive.getinfo(f"{name}.pb").file_size > _LARGEST:
+            raise ValueError("no graph of ours is as large")
         definition = tf.compat.v1.GraphDef.FromString(self._archive.read(f"{name}.pb"))
+        pure_operations.check(definition)
         for node in definition.node:
-            if node.name in about["held"]:
-                _make_constant(node, self._arrays[about["held"][node.name]])
+            if node.name in held:
+                _make_constant(node, self._arrays[held[node.name]])
         with tf.Graph().as_default() as graph:
             tf.graph_util.import_graph_def(definition, name="")
-        session = tf.compat.v1.Session(graph=graph, config=_session_settings())
-        outputs = about["outputs"] if len(about["outputs"]) > 1 else about["outputs"][0]
-        return session.make_callable(outputs, feed_list=about["inputs"])
+        return graph
 
 
 def load(folder: str, weights_id: str, arrays: Mapping[str, np.ndarray]) -> StoredGraph | None:

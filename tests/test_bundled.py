@@ -11,7 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 import config
+import lic
 from lic import bitstream, images, loading, metrics, resources, weights
+from lic.stored_graph import StoredGraph
 
 SCRIPTS = tuple(config.PRESETS)
 PICTURES = ("kodim15", "kodim23")
@@ -79,6 +81,24 @@ def test_file_decodes_to_what_the_model_reconstructs(bundled, photographs):
     assert np.mean(whole != coded[name][1]) < 1e-3
 
 
+def test_stored_graphs_are_those_that_the_code_would_trace(bundled, photographs):
+    """Else they are stale: `python -m tools.store_graphs`."""
+    script, _, coded = bundled
+    stored = lic.load(script)
+    assert isinstance(stored.graph, StoredGraph)
+    for name, (data, restored) in coded.items():
+        assert stored.compress(photographs[name]) == data
+        np.testing.assert_array_equal(stored.decompress(data), restored)
+
+
+def test_bundled_models_know_every_rate(bundled, photographs):
+    script, _, _ = bundled
+    codec, pixels = lic.load(script), photographs[PICTURES[0]]
+    coarse, fine = (codec.compress(pixels, quality=quality) for quality in config.QUALITIES)
+    assert 6 * len(coarse) < len(fine)
+    assert metrics.psnr(pixels, codec.decompress(coarse)) + 6 < metrics.psnr(pixels, codec.decompress(fine))
+
+
 def test_file_leads_to_its_bundled_model(bundled):
     script, _, coded = bundled
     header, _ = bitstream.parse(coded[PICTURES[0]][0])
@@ -86,6 +106,7 @@ def test_file_leads_to_its_bundled_model(bundled):
     assert config.by_code(header.model_code) == (script, config.PRESETS[script]["nano"])
 
 
-def test_bundled_weights_are_small(bundled):
+def test_bundled_models_are_small(bundled):
     script, _, _ = bundled
-    assert os.path.getsize(os.path.join(resources.bundled(script), "weights.npz")) <= 8_000_000
+    folder = resources.bundled(script)
+    assert sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder)) <= 8_000_000
