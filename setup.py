@@ -128,7 +128,7 @@ setup(
     ],
     package_dir={"lic.res": "res"} if HAS_RES else {},
     package_data={
-        "lic.res": ["weights/*/model.json", "weights/*/weights.npz", "anchors/*.json"],
+        "lic.res": ["weights/*/model.json", "weights/*/weights.npz", "weights/*/graphs.zip", "anchors/*.json"],
         "swin_transformers_tf": ["*.md", "LICENSE*"],  # what was changed against the published Swin code
     },
     include_package_data=False,

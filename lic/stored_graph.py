@@ -63,6 +63,7 @@ def save(folder: str) -> None:
                      "bits": bits_map.traced(model), **({"probe": graph.probe} if model.gains else {})}
         for name, function in functions.items():
             about["functions"][name], definition = _stored(function, variables)
+            pure_operations.check(definition)
             archive.writestr(f"{name}.pb", definition.SerializeToString(deterministic=True))
         archive.writestr(_ABOUT, json.dumps(about))
     files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())

@@ -35,6 +35,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     weights.mkdir(parents=True)
     (weights / "model.json").write_text("{}")
     (weights / "weights.npz").write_bytes(b"fake")
+    (weights / "graphs.zip").write_bytes(b"fake")
     (weights / "notes.txt").write_text("not for users")
     built = tmp_path_factory.mktemp("dist")
     subprocess.run(
@@ -54,7 +55,8 @@ def _only(wheel: zipfile.ZipFile, ending: str) -> str:
 def test_wheel_holds_the_modules_and_the_bundled_weights(wheel):
     names = set(wheel.namelist())
     assert {"arch_ops.py", "config.py", "lic/__init__.py", "swin_transformers_tf/__init__.py"} <= names
-    assert {"lic/res/weights/fake-nano/model.json", "lic/res/weights/fake-nano/weights.npz"} <= names
+    assert {"lic/res/weights/fake-nano/model.json", "lic/res/weights/fake-nano/weights.npz",
+            "lic/res/weights/fake-nano/graphs.zip"} <= names
     assert {"lic/evaluation/__init__.py", "lic/res/anchors/kodak.json"} <= names
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import config
 import lic
-from lic import export, registry, stored_graph, weights
-from lic.errors import UsageError
+from lic import export, pure_operations, registry, stored_graph, weights
+from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
 from lic.stored_graph import StoredGraph
 from tests.lic.conftest import ROOT, SCRIPTS
@@ -90,6 +93,60 @@ def test_other_switches_build_the_model(switches, saved):
 def test_codec_of_stored_graphs_is_not_exported(saved, tmp_path):
     with pytest.raises(UsageError, match="load the model with stored=False"):
         export.save(lic.load(str(saved["zyc2022"])), str(tmp_path / "exported"))
+
+
+def with_operation(archive, operation: str) -> None:
+    """Puts another operation in the place of some that computes."""
+    with zipfile.ZipFile(archive) as old:
+        kept = {name: old.read(name) for name in old.namelist()}
+    definition = tf.compat.v1.GraphDef.FromString(kept["encode.pb"])
+    next(node for node in definition.node if node.op == "Identity").op = operation
+    with zipfile.ZipFile(archive, "w") as new:
+        for name, data in {**kept, "encode.pb": definition.SerializeToString()}.items():
+            new.writestr(name, data)
+
+
+@pytest.mark.parametrize("operation", ["WriteFile", "PyFunc", "NoSuchOperation"])
+def test_graph_that_does_more_than_compute_is_refused_in_one_line(operation, saved, picture, tmp_path):
+    shutil.copytree(saved["zyc2022"], tmp_path / "model")
+    with_operation(tmp_path / "model" / stored_graph.FILE, operation)
+    with pytest.raises(DataError, match=r"graphs\.zip of the model is broken or not ours: remove it"):
+        lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
+
+
+def test_functions_within_a_graph_are_looked_at_too():
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    def reads(name):
+        return tf.map_fn(tf.io.read_file, name[None])
+
+    definition = reads.get_concrete_function().graph.as_graph_def()
+    with pytest.raises(ValueError, match="ReadFile"):
+        pure_operations.check(definition)
+
+
+PYTORCH = config.PYTORCH
+KINDS = {
+    "conv": ("zyc2022", dict(transforms="conv", entropy="hyperprior", conv_width=8, conventions=PYTORCH)),
+    "no norm": ("zyc2022", dict(resample_norm=False, conventions=PYTORCH)),
+    "TCM of TensorFlow": ("lsk2023", dict(conventions=config.TENSORFLOW)),
+    "ELIC of PyTorch": ("hypmqw2022", dict(conventions=PYTORCH, hyper_rdft=True, channel_context="first_and_last",
+                                           hyper_last_transposed=True, hyper_relu=True)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model_can_be_stored(kind, lively, tmp_path, picture):
+    script, fields = KINDS[kind]
+    preset = config.variable(dataclasses.replace(config.PRESETS[script]["tiny"], **fields))
+    model = lively(script, preset)
+    model.freeze()
+    weights.save(model, script, str(tmp_path))
+    stored_graph.save(str(tmp_path))
+    stored, traced = lic.load(str(tmp_path)), lic.load(str(tmp_path), stored=False)
+    x = pixels_of(picture, 60, 90)
+    assert isinstance(stored.graph, StoredGraph) and stored.compress(x) == traced.compress(x)
+    np.testing.assert_array_equal(stored.bits_map(x), traced.bits_map(x))
 
 
 LOADED = """

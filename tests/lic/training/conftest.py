@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from config import Training
-from lic import registry
+from lic import registry, stored_graph
 from tests.lic.training.runs import MICRO, SCRIPT, smooth
 
 
@@ -20,6 +20,15 @@ def micro():
         patch.setattr(registry, "preset", lambda script, name=None:
                       MICRO if (script, name) == (SCRIPT, MICRO.name) else known(script, name))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stored():
+    """The folders that graphs would have been stored in: tracing them for each short run would take minutes."""
+    folders: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_graph, "save", folders.append)
+        yield folders
 
 
 @pytest.fixture(scope="session")

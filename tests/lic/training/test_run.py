@@ -107,6 +107,11 @@ def test_what_is_saved_are_the_averages(long):
     assert differ > len(mine) // 2
 
 
+def test_what_is_saved_comes_with_its_graphs(long, stored):
+    made_of, _, _ = long
+    assert os.path.join(made_of.train_path, "model") in stored
+
+
 def test_folder_of_a_run_is_a_model_too_with_its_averages(long):
     made_of, run, _ = long
     script, model = restore_model(made_of.train_path)
