@@ -3,6 +3,7 @@
 VENV = .venv
 PY = $(VENV)/bin/python
 PYTEST_ARGS =
+NOTEBOOKS =
 FUZZ_ARGS =
 PORTABILITY_ARGS = --deviation --rate
 BENCH_ARGS =
@@ -21,7 +22,7 @@ TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MIN_LOG_LEVEL
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test slow fuzz portability bench venv venv-test clean
+.PHONY: help demo test slow fuzz portability bench notebooks venv venv-test clean
 
 help:
 	@echo 'make demo    set up $(VENV), compress and decompress a picture with the bundled weights'
@@ -30,6 +31,7 @@ help:
 	@echo 'make fuzz    20,000 broken files, which the decoders must survive; failing ones are kept in build/fuzz'
 	@echo 'make bench   seconds of cold processes and warm calls, side by side, and how they grow'
 	@echo 'make portability  files of each configuration decoded under every other (res/doc/portability.md)'
+	@echo 'make notebooks  write the notebooks from their source and run them (NOTEBOOKS="tcm elic" chooses)'
 	@echo 'make venv    set up $(VENV) only'
 	@echo 'make clean   remove $(VENV) and everything else that was made here'
 	@echo
@@ -59,6 +61,9 @@ bench: venv
 
 portability: venv
 	$(PY) -m lic.portability $(PORTABILITY_ARGS)
+
+notebooks: venv-test
+	$(PY) -m tools.notebooks $(NOTEBOOKS)
 
 venv:
 	@sh tools/venv.sh make '$(VENV)'

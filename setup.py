@@ -94,6 +94,10 @@ TEST_REQUIRES = [
     "ruff==0.17.5",
     # Drives the browser that looks at the page; the browser itself is Debian's package chromium.
     "playwright==1.65.2; python_version >= '3.10'",
+    # Write and run the notebooks.
+    "nbformat==5.10.4",
+    "nbclient==0.10.2",
+    "ipykernel==6.31.0",
     # Writes the checkpoints that `convert` is tested with. The second is the last for Python 3.9.
     "torch==2.13.0; python_version >= '3.10'",
     "torch==2.8.0; python_version < '3.10'",
