@@ -112,6 +112,7 @@ def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
     try:
         with open(os.path.join(folder, resources.SAVED_ABOUT), encoding="utf-8") as file:
             about = json.load(file)
+        stored_graph.load_operations()   # nothing else may have loaded them yet
         graph = tf.saved_model.load(folder)
         identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
         made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})

@@ -56,9 +56,10 @@ def save(folder: str) -> None:
     from lic.file_graph import FileGraph
     model, weights_id = weights.load(folder)
     graph, variables = FileGraph(model, bytes(12), 0), weights.frozen_variables(model)
-    about: dict = {"format": FORMAT, "weights_id": weights_id.hex(), "num_strings": model.num_strings, "functions": {}}
+    about: dict = {"format": FORMAT, "weights_id": weights_id.hex(), "num_strings": model.num_strings,
+                   "arrays": sorted(variables), "functions": {}}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         functions = {"encode": graph.encode, "decode": graph.decode, "synthesise": graph.synthesise,
                      "bits": bits_map.traced(model), **({"probe": graph.probe} if model.gains else {})}
         for name, function in functions.items():
@@ -82,8 +83,30 @@ def _stored(function, variables: Mapping[str, tf.Variable]) -> tuple[dict, tf.co
             _make_placeholder(node, variables[held[node.name]])
         elif any(name.split(":")[0] in held for name in node.input):
             _read_placeholder(node)
-    about = {"inputs": inputs, "outputs": outputs, "held": held}
-    return about, _optimised(definition, [*inputs, *outputs, *(f"{name}:0" for name in held)])
+    optimised = _optimised(definition, [*inputs, *outputs, *(f"{name}:0" for name in held)])
+    short, places = _shorten(optimised), sorted(variables)
+    # A weight that a function does not need is not in its graph any more.
+    about = {"inputs": [_renamed(name, short) for name in inputs], "outputs": [_renamed(n, short) for n in outputs],
+             "held": {short[node]: places.index(name) for node, name in held.items() if node in short}}
+    return about, optimised
+
+
+def _shorten(definition) -> dict[str, str]:
+    """Gives nodes short names, which are most of a graph's bytes otherwise; returns the new ones by the old."""
+    short = {node.name: f"{number:x}" for number, node in enumerate(definition.node)}
+    for node in definition.node:
+        node.name = short[node.name]
+        node.input[:] = [_renamed(name, short) for name in node.input]
+        for attribute in set(node.attr) & {"_class", "_output_shapes"}:   # hints that name others, or nobody needs
+            del node.attr[attribute]
+    return short
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    """A reference "node", "node:1" or "^node" under the new names."""
+    mark, rest = ("^", name[1:]) if name.startswith("^") else ("", name)
+    node, colon, number = rest.partition(":")
+    return mark + names[node] + colon + number
 
 
 def _make_placeholder(node, variable: tf.Variable) -> None:
@@ -136,7 +159,8 @@ class StoredGraph:
 
     def __init__(self, archive: zipfile.ZipFile, about: dict, arrays: Mapping[str, np.ndarray]):
         self.num_strings = int(about["num_strings"])
-        self._archive, self._functions, self._arrays = archive, about["functions"], arrays
+        self._archive, self._functions = archive, about["functions"]
+        self._arrays = [arrays[name] for name in about["arrays"]]
 
     @functools.cached_property
     def encode(self):
@@ -170,8 +194,8 @@ class StoredGraph:
             raise DataError(f"{FILE} of the model is broken or not ours: remove it, and the model is built from its "
                             "weights") from error
 
-    def _graph(self, name: str, held: Mapping[str, str]) -> tf.Graph:
-        """A graph with weights and tables in their places."""
+    def _graph(self, name: str, held: Mapping[str, int]) -> tf.Graph:
+        """A graph with weights and tables in their places: `held` says which array a node stands for."""
         if self._archive.getinfo(f"{name}.pb").file_size > _LARGEST:
             raise ValueError("no graph of ours is as large")
         definition = tf.compat.v1.GraphDef.FromString(self._archive.read(f"{name}.pb"))
@@ -191,10 +215,11 @@ def load(folder: str, weights_id: str, arrays: Mapping[str, np.ndarray]) -> Stor
         about = json.loads(archive.read(_ABOUT))
         if (about["format"], about["weights_id"]) != (FORMAT, weights_id):
             return None
+        graph = StoredGraph(archive, about, arrays)
     except Exception:   # it is not there, or broken: each of these libraries has its own
         return None
-    _load_operations()
-    return StoredGraph(archive, about, arrays)
+    load_operations()
+    return graph
 
 
 def _make_constant(node, array: np.ndarray) -> None:
@@ -213,7 +238,7 @@ def _session_settings():
     return settings
 
 
-def _load_operations() -> None:
+def load_operations() -> None:
     """TFC's operations, without TFC: its Python takes half a second, TensorFlow Probability most of it."""
     name = "tensorflow_compression.python.ops.gen_ops"
     if name in sys.modules:

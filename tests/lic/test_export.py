@@ -99,6 +99,12 @@ def test_saved_model_cli_shows_the_signature(key, given, made, exported, process
     assert ran.out.count("dtype: DT_STRING") == 2 and ran.out.count("shape: (-1)") == 2
 
 
+def test_command_line_takes_a_saved_model_where_nothing_else_was_loaded(exported, script, picture, tmp_path):
+    Image.fromarray(picture(50, 90)[0].astype(np.uint8)).save(tmp_path / "a.png")
+    ran = script("hypmqw2022", "compress", "a.png", "--model_path", exported["hypmqw2022"], cwd=tmp_path)
+    assert ran.code == 0 and not ran.err and (tmp_path / "a.png.tfci").stat().st_size > 50
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_saved_model_is_a_codec_like_any_other(script, exported, codecs, picture):
     coder, x = lic.load(exported[script]), picture(45, 81)[0].astype(np.uint8)
@@ -196,7 +202,7 @@ def test_folder_with_something_in_it_is_refused_and_left_alone(codecs, tmp_path)
 
 
 def test_saved_model_is_not_exported_again(exported, tmp_path):
-    with pytest.raises(UsageError, match="copy its folder"):
+    with pytest.raises(UsageError, match="copy the SavedModel's folder"):
         export.save(lic.load(exported["hypmqw2022"]), str(tmp_path / "again"))
 
 

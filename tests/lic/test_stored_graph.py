@@ -173,7 +173,7 @@ def test_coding_with_stored_graphs_neither_builds_a_model_nor_loads_tfc_and_both
 def test_every_weight_is_placed_into_the_graphs(many):
     """No weight is left in the file as a constant: it would go stale."""
     with zipfile.ZipFile(f"{many}/{stored_graph.FILE}") as archive:
-        functions = json.loads(archive.read("about.json"))["functions"].values()
-    held = set().union(*(set(about["held"].values()) for about in functions))
+        about = json.loads(archive.read("about.json"))
+    held = {about["arrays"][number] for function in about["functions"].values() for number in function["held"].values()}
     model, _ = weights.load(many)
     assert held == set(weights.frozen_variables(model))
