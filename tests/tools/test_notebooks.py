@@ -65,7 +65,7 @@ def test_notebooks_of_the_papers_show_the_models_that_come_along():
 
 def test_notebooks_are_small_enough_to_be_looked_at():
     sizes = [path.stat().st_size for path in FOLDER.iterdir()]
-    assert sum(sizes) < 1.8e6
+    assert sum(sizes) < 1.5e6
 
 
 @pytest.mark.slow
