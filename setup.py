@@ -52,8 +52,10 @@ JAX_REQUIRES = [
 EVALUATE_REQUIRES = [
     # The first with AVIF built in.
     "Pillow>=11.3",
-    # JPEG XL; 1.3.4 is the last for Python 3.9. Under the GPL, so nothing but this extra and the tests ask for it.
-    "pillow-jxl-plugin>=1.3.4",
+    # JPEG XL. Under the GPL, so nothing but this extra and the tests ask for it. 1.3.4 is the last with a wheel for
+    # Python 3.9; newer ones would be compiled there.
+    "pillow-jxl-plugin>=1.3.4; python_version >= '3.10'",
+    "pillow-jxl-plugin==1.3.4; python_version < '3.10'",
 ]
 
 DEMO_REQUIRES = [
