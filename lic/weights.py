@@ -143,9 +143,11 @@ def read(folder: str) -> tuple[dict, dict[str, np.ndarray]]:
     """What model.json says, and all arrays, which are those that it speaks of.
 
     Raises:
-      DataError: the folder holds no model, or one that is broken.
+      DataError: the folder holds no model, or one that is broken. UsageError: there is no such preset.
     """
-    about, arrays = describe(folder), read_arrays(folder)
+    about = describe(folder)
+    registry.described(about)   # a preset that is not known is told of first
+    arrays = read_arrays(folder)
     identity = weights_id(arrays)
     if about.get("weights_id") != identity.hex():
         raise DataError(f"'{folder}' holds the weights of one model and the description of another: saving was "
