@@ -57,7 +57,7 @@ def save(folder: str) -> None:
     model, weights_id = weights.load(folder)
     graph, variables = FileGraph(model, bytes(12), 0), weights.frozen_variables(model)
     about: dict = {"format": FORMAT, "weights_id": weights_id.hex(), "num_strings": model.num_strings,
-                   "arrays": sorted(variables), "functions": {}}
+                   "model": _model_of(weights.describe(folder)), "arrays": sorted(variables), "functions": {}}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         functions = {"encode": graph.encode, "decode": graph.decode, "synthesise": graph.synthesise,
@@ -213,13 +213,19 @@ def load(folder: str, weights_id: str, arrays: Mapping[str, np.ndarray]) -> Stor
     try:
         archive = zipfile.ZipFile(io.BytesIO(files.read_bytes(os.path.join(folder, FILE))))
         about = json.loads(archive.read(_ABOUT))
-        if (about["format"], about["weights_id"]) != (FORMAT, weights_id):
+        made_of = _model_of(weights.describe(folder))
+        if (about["format"], about["weights_id"], about["model"]) != (FORMAT, weights_id, made_of):
             return None
         graph = StoredGraph(archive, about, arrays)
     except Exception:   # it is not there, or broken: each of these libraries has its own
         return None
     load_operations()
     return graph
+
+
+def _model_of(about: dict) -> dict:
+    """What of a model.json says which model it is."""
+    return {name: about.get(name) for name in ("script", "preset", "architecture")}
 
 
 def _make_constant(node, array: np.ndarray) -> None:
