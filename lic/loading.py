@@ -99,7 +99,7 @@ def _load_stored(folder: str, runtime: config.Runtime) -> Codec | None:
     if not stored_graph.serves(runtime):
         return None
     about, arrays = weights.read(folder)
-    graph = stored_graph.load(folder, about["weights_id"], arrays)
+    graph = stored_graph.load(folder, about, arrays)
     if graph is None:
         return None
     identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)

@@ -208,13 +208,13 @@ class StoredGraph:
         return graph
 
 
-def load(folder: str, weights_id: str, arrays: Mapping[str, np.ndarray]) -> StoredGraph | None:
-    """The graphs of the model with these weights, or None where there are none."""
+def load(folder: str, described: dict, arrays: Mapping[str, np.ndarray]) -> StoredGraph | None:
+    """The graphs of the model that `weights.read` gave, or None where there are none."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(files.read_bytes(os.path.join(folder, FILE))))
         about = json.loads(archive.read(_ABOUT))
-        made_of = _model_of(weights.describe(folder))
-        if (about["format"], about["weights_id"], about["model"]) != (FORMAT, weights_id, made_of):
+        expected = (FORMAT, described["weights_id"], _model_of(described))
+        if (about["format"], about["weights_id"], about["model"]) != expected:
             return None
         graph = StoredGraph(archive, about, arrays)
     except Exception:   # it is not there, or broken: each of these libraries has its own
