@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lic import bitstream, codec, resources
+from lic import bitstream, loading, resources
 from lic.bitstream import Arithmetic
 from lic.codecs import HELD, Codecs
 from lic.errors import DataError
@@ -25,7 +25,7 @@ class Fake:
 def loaded(monkeypatch):
     """(folder, switches) of each codec that was loaded; all are fakes."""
     calls = []
-    monkeypatch.setattr(codec, "load", lambda folder, runtime: calls.append((folder, runtime)) or Fake(folder))
+    monkeypatch.setattr(loading, "load", lambda folder, runtime: calls.append((folder, runtime)) or Fake(folder))
     return calls
 
 
@@ -54,7 +54,7 @@ def test_file_gets_the_model_and_the_arithmetic_that_it_names(arithmetic, switch
 def test_file_of_a_bundled_model_needs_no_folder(monkeypatch, folders):
     folder = resources.bundled("lsk2023")
     weights_id = json.loads(Path(folder, "model.json").read_text())["weights_id"]
-    monkeypatch.setattr(codec, "load", lambda name, runtime: SimpleNamespace(folder=name, weights_id=weights_id))
+    monkeypatch.setattr(loading, "load", lambda name, runtime: SimpleNamespace(folder=name, weights_id=weights_id))
     assert Codecs(folders).that_made(header(weights_id)).folder == folder
 
 

@@ -48,11 +48,11 @@ def test_run_that_goes_on_has_weights_of_its_own(first, settings, tmp_path):
 
 
 def test_bundled_model_goes_by_the_name_of_its_script():
-    assert initial.locate("lsk2023", "lsk2023", "nano") == initial.locate(
-        initial.locate("lsk2023", "lsk2023", "nano"), "lsk2023", "nano")
-    with pytest.raises(UsageError, match="'lsk2023' is a model of lsk2023 nano, this run trains lsk2023 tiny: "):
+    assert initial.locate("lsk2023", "lsk2023", "nano-variable") == initial.locate(
+        initial.locate("lsk2023", "lsk2023", "nano-variable"), "lsk2023", "nano-variable")
+    with pytest.raises(UsageError, match="'lsk2023' is a model of lsk2023 nano-variable, this run trains lsk2023 tiny: "):
         initial.locate("lsk2023", "lsk2023", "tiny")
-    with pytest.raises(UsageError, match="'lsk2023' is a model of lsk2023 nano, this run trains zyc2022 micro: "):
+    with pytest.raises(UsageError, match="'lsk2023' is a model of lsk2023 nano-variable, this run trains zyc2022 micro: "):
         initial.locate("lsk2023", SCRIPT, MICRO.name)
 
 
