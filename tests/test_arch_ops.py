@@ -144,20 +144,24 @@ def test_layers_of_one_shape_do_not_start_alike():
 # Transposed convolution -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("filters", [3, 5], ids=["narrow", "wide"])   # computed in two ways
+@pytest.mark.parametrize("kernel", [5, 3])
 @pytest.mark.parametrize(("h", "w"), [(4, 3), (1, 1), (5, 6)])
-def test_symmetric_deconvolution_is_the_full_one_without_two_first_and_one_last(h, w):
+def test_symmetric_deconvolution_is_the_full_one_without_its_first_pixels(h, w, kernel, filters):
     x = noise(2, h, w, 3)
-    deconv, y = made(Deconv(4), x)
-    full = spread(x, weight(deconv.kernel), 2)
-    assert full.shape[1:3] == (2 * h + 3, 2 * w + 3)
-    np.testing.assert_allclose(y, full[:, 2:-1, 2:-1] + weight(deconv.bias), **EXACT)
+    deconv, y = made(Deconv(filters, kernel), x)
+    full, cut = spread(x, weight(deconv.kernel), 2), kernel // 2
+    assert full.shape[1:3] == (2 * h + kernel - 2, 2 * w + kernel - 2)
+    np.testing.assert_allclose(y, full[:, cut:cut + 2 * h, cut:cut + 2 * w] + weight(deconv.bias), **EXACT)
 
 
-def test_same_deconvolution_is_one_pixel_off():
+@pytest.mark.parametrize("filters", [3, 5], ids=["narrow", "wide"])
+@pytest.mark.parametrize("kernel", [5, 3])
+def test_same_deconvolution_is_one_pixel_off(kernel, filters):
     x = noise(2, 4, 3, 3)
-    deconv, y = made(Deconv(4, padding="same"), x)
-    full = spread(x, weight(deconv.kernel), 2)
-    np.testing.assert_allclose(y, full[:, 1:-2, 1:-2] + weight(deconv.bias), **EXACT)
+    deconv, y = made(Deconv(filters, kernel, padding="same"), x)
+    full, cut = spread(x, weight(deconv.kernel), 2), kernel // 2 - 1
+    np.testing.assert_allclose(y, full[:, cut:cut + 8, cut:cut + 6] + weight(deconv.bias), **EXACT)
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
