@@ -149,6 +149,10 @@ class Codec:
             return 0
         return max(1, int(memory.budget() // (self._preset.bytes_per_pixel * height * width)))
 
+    def memory_of(self, height: int, width: int) -> float:
+        """Bytes of working memory that a picture of this size takes, in tiles where it is large, about."""
+        return min(self._preset.bytes_per_pixel * height * width, memory.budget())
+
     def _check_sides(self, pixels: np.ndarray) -> None:
         if max(pixels.shape[:2]) > bitstream.MAX_SIDE:
             raise DataError(f"the picture's sides {pixels.shape[1]} x {pixels.shape[0]} exceed {bitstream.MAX_SIDE}")

@@ -8,16 +8,19 @@ import glob
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import Callable
 
 import config
-from lic import bitstream, files, registry, resources, tiling
+from lic import bitstream, files, memory, overlap, registry, resources, tiling
 from lic.errors import DataError, UsageError, UserError
 
 SUFFIX = ".tfci"
+Progress = Callable[[Iterable], Iterable]   # wraps steps, as tqdm does
+Bar = Callable[[str], Progress]              # of steps of that name
 
 
 class Stopwatch:
@@ -66,27 +69,36 @@ def compress(script: str, a: argparse.Namespace) -> int:
         from lic import images
         coder = _codec(folder, a.runtime)
     _check_wish(coder, a)
+    room = overlap.Room(memory.budget())
 
-    def one(source: str, target: str) -> None:
-        watch = Stopwatch()
+    def one(source: str, target: str, bar: Bar) -> Callable[[], None]:
+        watch, notes = Stopwatch(), []
         with watch("read"):
             picture = images.read(source)
-        for note in picture.notes:
-            print(f"{files.shown(source)}: {note}", file=sys.stderr)
-        quality = a.quality
-        if a.bpp or a.psnr:
-            with watch("choose the quality"):
-                quality = _nearest_quality(coder, source, picture.pixels, a)
-        with watch("compress"):
-            data = coder.compress_pixels(picture.pixels, a.tile, a.verify, _bar("compressing"), quality)
-        with watch("write"):
-            files.write_atomically(target, data)
-        if a.verbose:
-            with watch("decompress"):
-                restored = coder.decompress(data, progress=_bar("decompressing"))
-            _print_figures(source, target, len(data), restored.shape[:2], picture.pixels, restored, watch)
+            notes += picture.notes
+        quality, restored = a.quality, None
+        with room.of(coder.memory_of(*picture.pixels.shape[:2])):
+            if a.bpp or a.psnr:
+                with watch("choose the quality"):
+                    quality, missed = _nearest_quality(coder, picture.pixels, a)
+                    notes += missed
+            with watch("compress"):
+                data = coder.compress_pixels(picture.pixels, a.tile, a.verify, bar("compressing"), quality)
+            if a.verbose:
+                with watch("decompress"):
+                    restored = coder.decompress(data, progress=bar("decompressing"))
 
-    code = _for_each(script, jobs, one)
+        def finish() -> None:
+            for note in notes:
+                _note(f"{files.shown(source)}: {note}")
+            with watch("write"):
+                files.write_atomically(target, data)
+            if restored is not None:
+                _print_figures(source, target, len(data), restored.shape[:2], picture.pixels, restored, watch)
+
+        return finish
+
+    code = _for_each(script, jobs, one, side_by_side=not a.verbose)
     if a.verbose:
         print(f"{watch} (TensorFlow and the model)")
     return code
@@ -97,15 +109,13 @@ def _check_wish(coder, a: argparse.Namespace) -> None:
         raise UsageError("the model has one rate: --quality, --bpp and --psnr go with models of many rates")
 
 
-def _nearest_quality(coder, source: str, pixels, a: argparse.Namespace) -> float:
-    """The quality that comes nearest to the rate or PSNR asked for."""
+def _nearest_quality(coder, pixels, a: argparse.Namespace) -> tuple[float, list[str]]:
+    """The quality that comes nearest to the rate or PSNR asked for, and a line where that is not near."""
     from lic import rate_control
     wish, target, unit = ("bpp", a.bpp, "bits per pixel") if a.bpp else ("psnr", a.psnr, "dB")
     choice = rate_control.choose(coder, pixels, wish, target)
-    if not choice.met:
-        print(f"{files.shown(source)}: {target:g} {unit} can't be reached: the nearest is about {choice.value:.4g}, "
-              f"with quality {choice.quality:g}", file=sys.stderr)
-    return choice.quality
+    return choice.quality, [] if choice.met else [
+        f"{target:g} {unit} can't be reached: the nearest is about {choice.value:.4g}, with quality {choice.quality:g}"]
 
 
 def decompress(script: str, a: argparse.Namespace) -> int:
@@ -118,25 +128,37 @@ def decompress(script: str, a: argparse.Namespace) -> int:
     for _, target in jobs:
         images.check_suffix(os.path.splitext(target)[1])
     coders: dict = {}
+    one_loads, room = threading.Lock(), overlap.Room(memory.budget())
 
-    def one(source: str, target: str) -> None:
+    def coder_of(header: bitstream.Header):
+        folder = given or _model_of(header)
+        with one_loads:
+            if folder not in coders:
+                coders[folder] = _codec(folder, a.runtime)
+        return coders[folder]
+
+    def one(source: str, target: str, bar: Bar) -> Callable[[], None]:
         watch = Stopwatch()
         with watch("read"):
             data = files.read_bytes(source)
             header, _ = bitstream.parse(data)
             original = _original(a.original, a.crop) if a.original else None
-        folder = given or _model_of(header)
         with watch("start"):
-            if folder not in coders:
-                coders[folder] = _codec(folder, a.runtime)
-        with watch("decompress"):
-            pixels = coders[folder].decompress(data, a.crop, _bar("decompressing"))
+            coder = coder_of(header)
+        with watch("decompress"), room.of(coder.memory_of(header.height, header.width)):
+            pixels = coder.decompress(data, a.crop, bar("decompressing"))
         with watch("write"):
-            images.write(target, pixels)
-        if a.verbose or a.original:
-            _print_figures(source, target, len(data), (header.height, header.width), original, pixels, watch)
+            picture = images.encode(pixels, os.path.splitext(target)[1])
 
-    return _for_each(script, jobs, one)
+        def finish() -> None:
+            with watch("write"):
+                files.write_atomically(target, picture)
+            if a.verbose or a.original:
+                _print_figures(source, target, len(data), (header.height, header.width), original, pixels, watch)
+
+        return finish
+
+    return _for_each(script, jobs, one, side_by_side=not a.verbose)
 
 
 def export(script: str, a: argparse.Namespace) -> None:
@@ -294,24 +316,43 @@ def _refuse_clashes(jobs: list[tuple[str, str]]) -> None:
         targets.add(real)
 
 
-def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str], None]) -> int:
-    """Does each job, with a bar where there are several; a bad one is told of and does not stop the rest."""
+def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str, Bar], Callable[[], None]],
+              side_by_side: bool) -> int:
+    """Does each job, with a bar where there are several; a bad one is told of and does not stop the rest.
+
+    Args:
+      work: takes source, target and what shows tiles; returns what is left to do, which is done in the jobs' order.
+      side_by_side: whether several jobs may be worked on at the same time.
+    """
     from tqdm import tqdm
-    failed = 0
-    for source, target in tqdm(jobs, disable=len(jobs) < 2 or not sys.stderr.isatty(), unit="file"):
-        try:
-            _make_folder_of(target)
-            work(source, target)
-        except UserError as error:
-            _tell(script, source, error)
-            failed = max(failed, error.exit_code)
+    stop, failed = overlap.Stop(), 0
+    workers = overlap.workers_for(jobs) if side_by_side else 1
+    bar = _bar if workers == 1 else lambda what: stop.heed
+
+    def begun(source: str, target: str) -> Callable[[], None]:
+        _make_folder_of(target)
+        return work(source, target, bar)
+
+    outcomes = overlap.outcomes(begun, jobs, workers, stop)
+    with closing(outcomes), tqdm(jobs, disable=len(jobs) < 2 or not sys.stderr.isatty(), unit="file") as all_:
+        for (source, _), outcome in zip(all_, outcomes):
+            try:
+                outcome()()
+            except UserError as error:
+                _tell(script, source, error)
+                failed = max(failed, error.exit_code)
     return failed
 
 
 def _tell(script: str, source: str, error: UserError) -> None:
-    """One line about an input that failed, above whatever bar there is."""
+    """One line about an input that failed."""
+    _note(f"{script}: {files.shown(_named(source, error))}")
+
+
+def _note(line: str) -> None:
+    """One line on standard error, above whatever bar there is."""
     from tqdm import tqdm
-    tqdm.write(f"{script}: {files.shown(_named(source, error))}", file=sys.stderr)
+    tqdm.write(line, file=sys.stderr)
 
 
 def _counter(total: int):
@@ -320,7 +361,7 @@ def _counter(total: int):
     return tqdm(total=total, unit="file", disable=not sys.stderr.isatty())
 
 
-def _bar(what: str):
+def _bar(what: str) -> Progress:
     """A bar over the tiles of a picture that has several."""
     from tqdm import tqdm
 

@@ -50,10 +50,10 @@ def test_run_that_goes_on_has_weights_of_its_own(first, settings, tmp_path):
 def test_bundled_model_goes_by_the_name_of_its_script():
     assert initial.locate("lsk2023", "lsk2023", "nano-variable") == initial.locate(
         initial.locate("lsk2023", "lsk2023", "nano-variable"), "lsk2023", "nano-variable")
-    with pytest.raises(UsageError, match="'lsk2023' is a model of lsk2023 nano-variable, this run trains lsk2023 tiny: "):
-        initial.locate("lsk2023", "lsk2023", "tiny")
-    with pytest.raises(UsageError, match="'lsk2023' is a model of lsk2023 nano-variable, this run trains zyc2022 micro: "):
-        initial.locate("lsk2023", SCRIPT, MICRO.name)
+    for script, preset in (("lsk2023", "tiny"), (SCRIPT, MICRO.name)):
+        with pytest.raises(UsageError, match=f"'lsk2023' is a model of lsk2023 nano-variable, this run trains {script} "
+                                             f"{preset}: "):
+            initial.locate("lsk2023", script, preset)
 
 
 def test_what_is_no_model_of_this_preset_is_one_line_and_leaves_nothing(first, settings, tmp_path):
