@@ -10,13 +10,14 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 from importlib.metadata import version
 
 import config
-from lic import files
+from lic import files, images
 
-PARTS = ("complexity", "cold", "warm", "growth")
+PARTS = ("complexity", "ceiling", "stages", "warm", "cold", "many", "growth", "steps")
 
 
 def main() -> None:
@@ -24,16 +25,31 @@ def main() -> None:
     parser.add_argument("picture", metavar="PICTURE")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--models", nargs="+", metavar="SCRIPT:PRESET", default=[f"{s}:nano" for s in config.PRESETS],
-                        help="of warm calls (default: nano of each script)")
+                        help="of stages, warm calls and steps (default: nano of each script)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", default=os.path.join("build", "bench.json"), metavar="FILE")
     a = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    measured = {part: _MEASURES[part](a) for part in PARTS if part in a.parts}
+    _quiet()
+    measured: dict = {}
+    for part in (part for part in PARTS if part in a.parts):
+        print(f"{part} ...", file=sys.stderr, flush=True)
+        measured[part] = _MEASURES[part](a)
     report = {"machine": _machine(), "rounds": a.rounds, **measured}
     os.makedirs(os.path.dirname(a.out) or ".", exist_ok=True)
     files.write_atomically(a.out, (json.dumps(report, indent=2) + "\n").encode())
     print(_table(report))
+
+
+def _named(model: str) -> tuple[str, str]:
+    """SCRIPT:PRESET in its two parts."""
+    script, _, preset = model.partition(":")
+    return script, preset
+
+
+def _quiet() -> None:
+    import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
 
 
 def _machine() -> dict:
@@ -61,21 +77,41 @@ def _cold(a) -> list[dict]:
 
 
 def _warm(a) -> list[dict]:
-    from lic import images
     from tools.bench import warm
-    pixels = images.read(a.picture).pixels
-    models = (name.split(":") for name in a.models)
-    return [row for script, preset in models for row in warm.measure(script, preset, pixels, a.rounds)]
+    return [row for name in a.models
+            for row in warm.measure(*_named(name), images.read(a.picture).pixels, a.rounds)]
+
+
+def _ceiling(_) -> dict:
+    from tools.bench import ceiling
+    return ceiling.measure()
+
+
+def _stages(a) -> list[dict]:
+    from tools.bench import ceiling, stages
+    best = ceiling.measure()
+    return [row for name in a.models
+            for row in stages.measure(*_named(name), images.read(a.picture).pixels, a.rounds, best)]
+
+
+def _many(a) -> list[dict]:
+    from tools.bench import many
+    return many.measure("hypmqw2022", images.read(a.picture).pixels, a.rounds)
+
+
+def _steps(a) -> list[dict]:
+    from tools.bench import steps
+    return [row for name in a.models for row in steps.measure(*_named(name), 256, a.rounds)]
 
 
 def _growth(a) -> dict:
-    from lic import images
     from tools.bench import growth
     rows, fit = growth.measure("hypmqw2022", images.read(a.picture).pixels, 1)
     return {"rows": rows, "fit": fit}
 
 
-_MEASURES = {"complexity": _complexity, "cold": _cold, "warm": _warm, "growth": _growth}
+_MEASURES = {"complexity": _complexity, "ceiling": _ceiling, "stages": _stages, "warm": _warm, "cold": _cold,
+             "many": _many, "growth": _growth, "steps": _steps}
 
 
 def _table(report: dict) -> str:
@@ -83,10 +119,16 @@ def _table(report: dict) -> str:
     for row in report.get("complexity", ()):
         lines.append(f"{row['work']:52} {row['parameters']:>12,} parameters, encode {row['encode_kmacs']:7.1f}, "
                      f"decode {row['decode_kmacs']:7.1f} kMAC a pixel")
+    for dtype, rate in report.get("ceiling", {}).items():
+        lines.append(f"matrix product, {dtype:36} {rate:8.0f} GFLOP/s")
+    for row in report.get("stages", ()):
+        lines.append(f"{row['work']:52} {row['seconds']:8.3f} s, {row['gflops']:6.0f} GFLOP/s, "
+                     f"{100 * row['of_ceiling']:3.0f} % of the best matrix product")
     for row in report.get("cold", ()):
         lines.append(f"{row['work']:52} {row['seconds']:8.2f} s, {row['ratio']:5.2f} times the import of TensorFlow")
-    for row in report.get("warm", ()):
-        lines.append(f"{row['work']:52} {row['seconds']:8.3f} s, {row['ratio']:5.2f} times as fast")
+    for part in ("warm", "many", "steps"):
+        lines += [f"{row['work']:52} {row['seconds']:8.3f} s, {row['ratio']:5.2f} times as fast"
+                  for row in report.get(part, ())]
     if "growth" in report:
         fit = report["growth"]["fit"]
         lines += [f"{row['work']:52} {row['seconds']:8.2f} s" for row in report["growth"]["rows"]]
