@@ -208,8 +208,9 @@ def test_three_who_compress_the_same_folder_give_what_one_gives(work, saved, tmp
 
 def break_export(model: Path, folder: Path, how: int, delay: float) -> bool:
     """Breaks an export off, so long after it began to write; returns whether it had not been finished."""
+    before = drafts_in(folder.parent)   # of one that was killed; the next sweeps it
     process = start("export", folder, "--model_path", model)
-    until(lambda: drafts_in(folder.parent), process)
+    until(lambda: set(drafts_in(folder.parent)) - set(before), process)
     time.sleep(delay)
     stop(process, how)
     if folder.exists():
