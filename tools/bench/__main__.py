@@ -17,7 +17,7 @@ from importlib.metadata import version
 import config
 from lic import files, images
 
-PARTS = ("complexity", "ceiling", "stages", "warm", "cold", "many", "growth", "steps")
+PARTS = ("complexity", "ceiling", "stages", "warm", "cold", "many", "growth", "steps", "peers")
 
 
 def main() -> None:
@@ -26,13 +26,14 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--models", nargs="+", metavar="SCRIPT:PRESET", default=[f"{s}:nano" for s in config.PRESETS],
                         help="of stages, warm calls and steps (default: nano of each script)")
+    parser.add_argument("--peer", metavar="PYTHON", help="a Python that has compressai, for the part peers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", default=os.path.join("build", "bench.json"), metavar="FILE")
     a = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _quiet()
     measured: dict = {}
-    for part in (part for part in PARTS if part in a.parts):
+    for part in (part for part in PARTS if part in a.parts and (part != "peers" or a.peer)):
         print(f"{part} ...", file=sys.stderr, flush=True)
         measured[part] = _MEASURES[part](a)
     report = {"machine": _machine(), "rounds": a.rounds, **measured}
@@ -104,6 +105,11 @@ def _steps(a) -> list[dict]:
     return [row for name in a.models for row in steps.measure(*_named(name), 256, a.rounds)]
 
 
+def _peers(a) -> list[dict]:
+    from tools.bench import peers
+    return peers.measure(a.peer, images.read(a.picture).pixels, a.rounds)
+
+
 def _growth(a) -> dict:
     from tools.bench import growth
     rows, fit = growth.measure("hypmqw2022", images.read(a.picture).pixels, 1)
@@ -111,7 +117,7 @@ def _growth(a) -> dict:
 
 
 _MEASURES = {"complexity": _complexity, "ceiling": _ceiling, "stages": _stages, "warm": _warm, "cold": _cold,
-             "many": _many, "growth": _growth, "steps": _steps}
+             "many": _many, "growth": _growth, "steps": _steps, "peers": _peers}
 
 
 def _table(report: dict) -> str:
@@ -126,7 +132,7 @@ def _table(report: dict) -> str:
                      f"{100 * row['of_ceiling']:3.0f} % of the best matrix product")
     for row in report.get("cold", ()):
         lines.append(f"{row['work']:52} {row['seconds']:8.2f} s, {row['ratio']:5.2f} times the import of TensorFlow")
-    for part in ("warm", "many", "steps"):
+    for part in ("warm", "many", "steps", "peers"):
         lines += [f"{row['work']:52} {row['seconds']:8.3f} s, {row['ratio']:5.2f} times as fast"
                   for row in report.get(part, ())]
     if "growth" in report:

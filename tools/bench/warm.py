@@ -48,7 +48,7 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[d
     """
     compress, decompress = {}, {}
     for name, runtime in SWITCHES.items():
-        codec = _codec(script, preset, runtime)
+        codec = random_codec(script, preset, runtime)
         within = _straightforward if name == BASELINE else contextlib.nullcontext
         compress[name] = functools.partial(_within, within, codec.compress, pixels)
         decompress[name] = functools.partial(_within, within, codec.decompress, compress[name]())
@@ -60,7 +60,8 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[d
     return rows
 
 
-def _codec(script: str, preset: str, runtime: config.Runtime):
+def random_codec(script: str, preset: str, runtime: config.Runtime):
+    """A codec of a preset with random weights."""
     tf.keras.utils.set_random_seed(0)
     built = registry.build(script, registry.preset(script, preset), precision=runtime.precision,
                            arithmetic=ARITHMETICS[runtime.arithmetic])
