@@ -97,7 +97,7 @@ def visit(chromium, address):
     page, asked = context.new_page(), []
     page.set_default_timeout(WAIT)
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
+    page.goto(address, wait_until="networkidle")   # what is dropped while parts of the page still load may get lost
     page.wait_for_selector("input[type=file]", state="attached")
     yield page
     context.close()
