@@ -97,8 +97,12 @@ def visit(chromium, address):
     page, asked = context.new_page(), []
     page.set_default_timeout(WAIT)
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(address, wait_until="networkidle")   # what is dropped while parts of the page still load may get lost
+    page.goto(address)
     page.wait_for_selector("input[type=file]", state="attached")
+    before = 0
+    while len(asked) > before:   # what is dropped while parts of the page still load may get lost
+        before = len(asked)
+        page.wait_for_timeout(1000)
     yield page
     context.close()
     assert asked and not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
