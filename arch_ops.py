@@ -137,15 +137,6 @@ class Conv(Layer):
         return tf.nn.conv2d(tf.pad(x, _paddings(self.side, self.padding)), kernel, self.stride, "VALID")
 
 
-class MaskedConv(Conv):
-    """A convolution that sees only the taps at odd row + column distance: the other colour of a checkerboard."""
-
-    def taps(self, dtype):
-        row, column = np.indices((self.side, self.side))
-        mask = ((row + column - 2 * (self.side // 2)) % 2)[:, :, None, None]
-        return super().taps(dtype) * tf.constant(mask, dtype)
-
-
 class Deconv(Layer):
     """Transposed convolution with bias: (b, h, w, c) -> (b, h * stride, w * stride, filters).
 

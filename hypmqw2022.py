@@ -17,8 +17,9 @@ if __name__ == "__main__":  # before TensorFlow is imported, so that --help answ
 
 import tensorflow as tf
 
-from arch_ops import AttentionBlock, Conv, Deconv, MaskedConv, ResidualBottleneck, conv_stack
+from arch_ops import AttentionBlock, Conv, Deconv, ResidualBottleneck, conv_stack
 from config import ELICPreset
+from lic.checkerboard import CrossConv
 from lic.context import SpaceChannelContext
 from lic.model import LatentCodec
 from swin_transformers_tf import Sequential
@@ -75,7 +76,7 @@ def context(p: ELICPreset) -> SpaceChannelContext:
     kernels = (5, 5, p.channel_kernel)
     return SpaceChannelContext(
         p.groups, p.conventions.sigma,
-        spatial=[MaskedConv(2 * g, p.spatial_kernel) for g in p.groups],
+        spatial=[CrossConv(2 * g, p.spatial_kernel, p.conventions.anchors == "odd") for g in p.groups],
         channel=[conv_stack((*p.channel_hidden, 2 * g), kernels, tf.nn.relu) for g in p.groups[1:]],
         parameters=[conv_stack((*hidden, 2 * g), (1, 1, 1), tf.nn.relu)
                     for g, hidden in zip(p.groups, p.parameter_hidden)],

@@ -99,7 +99,7 @@ class SpaceChannelContext(Context):
     runs on packed half maps.
 
     Args:
-      spatial: for each group a masked convolution of its anchors (b, h, w, g) -> (b, h, w, 2g).
+      spatial: for each group a convolution of its anchors, (b, h, w/2, g), at the places of the rest, (b, h, w/2, 2g).
       channel: for each group but the first a network of earlier groups -> (b, h, w, 2g).
       parameters: for each group a 1x1 network -> mean and sigma, 2g channels.
       anchors: which colour comes first, "even" or "odd".
@@ -145,8 +145,7 @@ class SpaceChannelContext(Context):
             channel = self._split(self.channel[k - 1](self._support(y_hat, hyper.dtype))) if k else (None, None)
             blank = tf.zeros_like(hypers[0][..., :1]) * tf.zeros((2 * depth,), hyper.dtype)
             anchors = coder(*self._predict(k, blank, channel[0], hypers[0]))
-            seen = self._merge(tf.cast(anchors, hyper.dtype), tf.zeros_like(anchors, hyper.dtype))
-            spatial = self._split(self.spatial[k](seen))[1]
+            spatial = self.spatial[k](tf.cast(anchors, hyper.dtype))
             rest = coder(*self._predict(k, spatial, channel[1], hypers[1]))
             y_hat.append(self._merge(anchors, rest))
         return tf.concat(y_hat, -1)

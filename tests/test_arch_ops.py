@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import arch_ops
-from arch_ops import GDN, Conv, Deconv, MaskedConv, SubpixelConv
+from arch_ops import GDN, Conv, Deconv, SubpixelConv
 from swin_transformers_tf import Sequential
 
 EXACT = {"rtol": 0, "atol": 1e-11}
@@ -219,29 +219,6 @@ def test_taps_of_a_spectrum_are_the_taps_that_it_was_made_of(side):
     np.testing.assert_allclose(conv(tf.constant(x)), correlate(x, taps, 1, (side // 2,) * 2), rtol=0, atol=1e-5)
 
 
-# Checkerboard ---------------------------------------------------------------------------------------------------------
-
-
-def test_masked_convolution_sees_only_the_other_colour():
-    x = noise(1, 7, 7, 2)
-    layer, y = made(MaskedConv(3, 5), x)
-    color = np.indices((7, 7)).sum(0) % 2
-    for moved in (0, 1):
-        perturbed = x + (color == moved)[None, :, :, None]
-        changed = (layer(tf.constant(perturbed)).numpy() != y).any((0, 3))
-        np.testing.assert_array_equal(changed, color != moved)
-
-
-def test_masked_convolution_has_twelve_live_taps_around_its_centre_and_trains_only_them():
-    layer = MaskedConv(3, 5)
-    x = tf.constant(noise(1, 7, 7, 2))
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(x) ** 2)
-    live = np.any(layer.taps(tf.float64) != 0, (2, 3))
-    assert live.sum() == 12 and not live[2, 2] and live[2, 1] and not live[1, 1]
-    np.testing.assert_array_equal(np.any(tape.gradient(loss, layer.kernel) != 0, (2, 3)), live)
-
-
 # GDN ------------------------------------------------------------------------------------------------------------------
 
 
@@ -421,7 +398,6 @@ LAYERS = {
     "Conv": lambda: Conv(4, 3, 2),
     "Conv rdft": lambda: Conv(4, 5, 2, rdft=True),
     "Conv 1x1 / 2": lambda: Conv(4, 1, 2),
-    "MaskedConv": lambda: MaskedConv(4, 5),
     "Deconv": lambda: Deconv(4),
     "SubpixelConv": lambda: SubpixelConv(4),
     "GDN": lambda: GDN(),

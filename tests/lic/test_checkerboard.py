@@ -44,3 +44,32 @@ def test_sizes_may_be_unknown():
 
     x = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
     np.testing.assert_array_equal(there_and_back(x), x)
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["even", "odd"])
+@pytest.mark.parametrize("side", [3, 5, 7])
+@pytest.mark.parametrize("shape", [(2, 8, 10), (1, 2, 2), (1, 4, 2)])
+def test_convolution_across_is_the_masked_one_of_the_whole_map(shape, side, odd):
+    rng = np.random.default_rng(0)
+    halves = checkerboard.split(tf.constant(rng.normal(size=(*shape, 3))))
+    seen = halves[odd]
+    blank = tf.zeros_like(seen)
+    whole = checkerboard.merge(blank, seen) if odd else checkerboard.merge(seen, blank)
+    row, column = np.indices((side, side))
+    kernel = rng.normal(size=(side, side, 3, 4))
+    masked = kernel * ((row + column) % 2)[..., None, None]
+    expected = checkerboard.split(tf.nn.conv2d(whole, masked, 1, "SAME"))[not odd]
+    found = checkerboard.convolve_across(seen, tf.constant(kernel), odd)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_cross_convolution_trains_the_twelve_taps_that_meet_the_other_colour_and_its_bias():
+    layer = checkerboard.CrossConv(3, 5, odd=True)
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 6, 4, 2)))
+    with tf.GradientTape() as tape:
+        y = layer(x)
+        loss = tf.reduce_sum((y - 1) ** 2)
+    assert y.shape == (2, 6, 4, 3) and y.dtype == tf.float64
+    kernel, bias = tape.gradient(loss, [layer.kernel, layer.bias])
+    np.testing.assert_array_equal(np.any(kernel != 0, (2, 3)), np.indices((5, 5)).sum(0) % 2 == 1)
+    assert np.all(bias != 0)

@@ -157,7 +157,6 @@ def test_space_channel_context_sees_what_figure_5_shows(anchors, channel_first, 
     coder = Watched(groups.context.parts(Y))
     y_hat = groups.context.code(WIDE, coder)
     np.testing.assert_array_equal(y_hat, Y)
-    is_anchor = (np.indices((4, 6)).sum(0) % 2 == (anchors == "odd"))[None, :, :, None]
 
     def half(x, anchor):
         even, odd = (part.numpy() for part in checkerboard.split(tf.constant(np.asarray(x, np.float64))))
@@ -167,7 +166,7 @@ def test_space_channel_context_sees_what_figure_5_shows(anchors, channel_first, 
     assert len(groups.parameters) == 6 and len(groups.spatial) == 3 and len(groups.channel) == 2
     for k, g in enumerate(groups.depths):
         group = Y.numpy()[..., start[k]:start[k + 1]]
-        np.testing.assert_array_equal(groups.spatial[k], group * is_anchor)      # the rest isn't known yet: zeros
+        np.testing.assert_array_equal(groups.spatial[k], half(group, True))      # the rest isn't known yet
         before = Y.numpy()[..., :start[k]]
         if support == "first_and_last" and k > 1:
             before = np.concatenate([Y[..., :1], Y[..., start[k - 1]:start[k]]], -1)
@@ -175,8 +174,8 @@ def test_space_channel_context_sees_what_figure_5_shows(anchors, channel_first, 
             np.testing.assert_array_equal(groups.channel[k - 1], before)
         for seen, anchor in zip(groups.parameters[2 * k:2 * k + 2], (True, False)):
             assert seen.dtype == np.float64
-            spatial = np.repeat((group * is_anchor).sum(-1, keepdims=True), 2 * g, -1) + 100
-            context = [half(spatial * (not anchor), anchor)]     # nothing at all for anchors, not even the bias
+            spatial = np.repeat(half(group, True).sum(-1, keepdims=True), 2 * g, -1) + 100
+            context = [spatial * (not anchor)]                   # nothing at all for anchors, not even the bias
             if k:
                 channel = half(np.repeat(before.sum(-1, keepdims=True), 2 * g, -1) + 200, anchor)
                 context = [channel, *context] if channel_first else [*context, channel]
