@@ -49,7 +49,7 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[d
     compress, decompress = {}, {}
     for name, runtime in SWITCHES.items():
         codec = random_codec(script, preset, runtime)
-        within = _straightforward if name == BASELINE else contextlib.nullcontext
+        within = straightforward if name == BASELINE else contextlib.nullcontext
         compress[name] = functools.partial(_within, within, codec.compress, pixels)
         decompress[name] = functools.partial(_within, within, codec.decompress, compress[name]())
     rows = []
@@ -75,7 +75,7 @@ def _within(context, function, argument):
 
 
 @contextlib.contextmanager
-def _straightforward() -> Iterator[None]:
+def straightforward() -> Iterator[None]:
     """What is traced in here encodes as the published scripts do, and what is run is not optimised."""
     before, model.Encoder = model.Encoder, DecodingEncoder   # type: ignore[misc]
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

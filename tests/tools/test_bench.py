@@ -1,0 +1,73 @@
+"""What the benchmark compares, not how fast it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tools.bench import __main__ as bench
+from tools.bench import many, stages, steps, warm
+from tools.bench.timing import in_turns, ratio
+
+
+def test_works_take_turns_and_the_first_round_does_not_count():
+    done = []
+    seconds = in_turns({name: lambda name=name: done.append(name) for name in "abc"}, 2)
+    assert done == list("abc" * 3) and {name: len(taken) for name, taken in seconds.items()} == dict.fromkeys("abc", 2)
+
+
+def test_ratio_is_the_median_of_pairs():
+    assert ratio([1, 100, 3], [1, 10, 1]) == 3
+
+
+@pytest.mark.slow
+def test_every_graph_of_the_benchmark_shows_the_same_picture_and_the_straightforward_one_writes_the_same_file(picture):
+    pixels = picture(70, 90)[0].astype(np.uint8)
+    codecs = {name: warm.random_codec("hypmqw2022", "tiny", runtime) for name, runtime in warm.SWITCHES.items()}
+    with warm.straightforward():
+        plain = codecs[warm.BASELINE].compress(pixels)
+    assert plain == codecs["float32"].compress(pixels)
+    shown = codecs["float32"].decompress(plain)
+    with warm.straightforward():
+        np.testing.assert_array_equal(codecs[warm.BASELINE].decompress(plain), shown)
+
+
+def test_stage_is_told_by_its_share_of_what_the_machine_can_do(picture):
+    rows = stages.measure("hypmqw2022", "tiny", picture(64, 64)[0].astype(np.uint8), 1,
+                          {"float32": 100.0, "bfloat16": 200.0})
+    assert [row["work"].split(" ", 2)[2] for row in rows] == [
+        "entropy float32", "analysis float32", "synthesis float32", "analysis bfloat16", "synthesis bfloat16"]
+    for row in rows:
+        assert row["of_ceiling"] == pytest.approx(row["gflops"] / (200 if "bfloat16" in row["work"] else 100))
+        assert row["seconds"] > 0 and row["gflops"] > 0
+
+
+def test_folder_is_worked_on_in_both_ways_and_comes_out_whole(picture, monkeypatch):
+    monkeypatch.setattr(many, "COUNT", 2)
+    rows = many.measure("hypmqw2022", picture(64, 64)[0].astype(np.uint8), 1)
+    assert [row["work"] for row in rows] == [
+        f"hypmqw2022 {command} 2 pictures, {way}" for command in ("compress", "decompress")
+        for way in ("one after another", "side by side")]
+
+
+@pytest.mark.slow
+def test_step_of_training_is_measured_in_every_way():
+    rows = steps.measure("hypmqw2022", "tiny", 64, 1, batch=1)
+    assert len(rows) == len(steps.WAYS) and rows[0]["ratio"] == 1
+    assert all(row["pictures_a_second"] == pytest.approx(1 / row["seconds"]) for row in rows)
+
+
+def test_table_and_file_hold_every_row(tmp_path, monkeypatch, capsys):
+    rows = [{"work": "first", "seconds": 1.5, "ratio": 1.0}, {"work": "second", "seconds": 0.5, "ratio": 3.0}]
+    monkeypatch.setattr(bench, "_MEASURES", {**dict.fromkeys(bench.PARTS, lambda a: rows),
+                                             "ceiling": lambda a: {"float32": 123.0}})
+    monkeypatch.setattr(sys, "argv", ["bench", "any.png", "--parts", "warm", "ceiling", "--out",
+                                      str(tmp_path / "deep" / "bench.json")])
+    bench.main()
+    said = capsys.readouterr().out
+    assert "123 GFLOP/s" in said and "0.500 s,  3.00 times as fast" in said
+    report = json.loads((tmp_path / "deep" / "bench.json").read_text())
+    assert report["warm"] == rows and report["machine"]["threads"] > 0 and "cold" not in report
