@@ -25,6 +25,7 @@ from lic.training import cluster as clusters
 from lic.training import reports
 from lic.training.clock import Clock
 from lic.training.cluster import Cluster
+from lic.training.interrupts import deaf
 
 # What TensorFlow says where a machine is gone depends on the moment.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
@@ -156,7 +157,7 @@ class Machines(Devices):
         _check_port(cluster.port)
         reports.say(f"machine {cluster.number + 1} of {len(cluster.addresses)}, waiting for the others; the first, "
                     f"{cluster.addresses[0]}, reads and writes the folder of the run")
-        with self.guard():
+        with self.guard(), deaf():
             super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), Share(cluster.number, len(cluster.addresses)))
         self._sum = tf.function(self._sums, autograph=False)
 
