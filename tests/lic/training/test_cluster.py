@@ -55,7 +55,7 @@ def test_machine_alone_is_no_cluster(named, monkeypatch):
     ({"cluster": {"worker": TWO}}, "'task' is not of the form"),
     ({"cluster": {"worker": TWO}, "task": {"type": "worker"}}, "'task' is not of the form"),
     ({"cluster": {"worker": TWO}, "task": task("worker", "x")}, "'task' is not of the form"),
-    ({"cluster": {"worker": TWO}, "task": task("evaluator", 0)}, "type 'evaluator' is not in the cluster, which has wo"),
+    ({"cluster": {"worker": TWO}, "task": task("evaluator", 0)}, "type 'evaluator' is not in the cluster, which has"),
     ({"cluster": {"worker": TWO}, "task": task("worker", 2)}, "number 2 of type 'worker', of which there are 2"),
     ({"cluster": {"worker": TWO}, "task": task("worker", -1)}, "number -1 of type 'worker'"),
     ({"cluster": {}, "task": task("worker", 0)}, "which has no machine"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 import config
 from lic.training import Run
-from tests.lic.training.runs import MICRO, SCRIPT, events
+from tests.lic.training.runs import MICRO, SCRIPT, events, places
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -26,15 +25,6 @@ def member(made_of, place: dict | None = None, **more) -> subprocess.Popen:
                json.dumps({"settings": dataclasses.asdict(made_of), **more})]
     return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE,
                             env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CONFIG": json.dumps(place or {})})
-
-
-def places(count: int) -> list[dict]:
-    """TF_CONFIG of each of so many machines on loopback."""
-    with_ports = [socket.create_server(("", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in with_ports]
-    for each in with_ports:
-        each.close()
-    return [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": n}} for n in range(count)]
 
 
 def ends(*processes) -> list[tuple[int, list[str]]]:
@@ -50,9 +40,9 @@ def figures(folder) -> dict[str, list[float]]:
 
 
 def weights_of(folder) -> np.ndarray:
-    """Of the saved model, one after another."""
+    """Of the saved model, one after another, without its tables."""
     with np.load(os.path.join(folder, "model", "weights.npz")) as stored:
-        return np.concatenate([stored[name].ravel() for name in sorted(stored.files)])
+        return np.concatenate([a.ravel() for _, a in sorted(stored.items()) if a.dtype == np.float32])
 
 
 @pytest.fixture
@@ -85,3 +75,23 @@ def test_two_machines_learn_what_one_learns_and_only_the_first_writes(alone, tmp
     assert second[1][0].startswith("machine 2 of 2, waiting for the others; ") and len(second[1]) == 1
     assert_same(alone.train_path, made_of[0].train_path)
     assert not os.path.exists(made_of[1].train_path)
+
+
+@pytest.mark.slow
+def test_weight_that_breaks_on_one_machine_takes_all_back_to_the_checkpoint(settings, tmp_path):
+    made_of = settings(batchsize=4, epochs=2, lr_schedule="constant")
+    first, second = (member(made_of, place, broken=7 * n) for n, place in enumerate(places(2)))
+    (code, lines), other = ends(first, second)
+    assert (code, other[0]) == (0, 0), (lines, other)
+    assert lines[3].startswith("the loss is not a finite number at step 10: back to '") and len(other[1]) == 1
+    assert figures(made_of.train_path)["learning_rate"] == pytest.approx([1e-3, 1e-4])
+    assert np.isfinite(weights_of(made_of.train_path)).all()
+
+
+def test_what_stops_the_first_machine_is_said_by_it_and_ends_the_other(settings, tmp_path):
+    made_of = settings(batchsize=4)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"script": "lsk2023", "preset": "tiny", "settings": {}}')
+    first, second = ends(*(member(made_of, place) for place in places(2)))
+    assert first[0] == 2 and "holds a run of lsk2023 tiny: give another --train_path" in first[1][1], first
+    assert second[0] == 1 and second[1][1:] == ["the first machine can't go on; it says why"]
