@@ -29,7 +29,8 @@ from lic.training.interrupts import deaf
 
 # What TensorFlow says where a machine is gone depends on the moment.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
-         tf.errors.FailedPreconditionError, tf.errors.InternalError, tf.errors.UnknownError)
+         tf.errors.FailedPreconditionError)
+_UNCLEAR = (tf.errors.InternalError, tf.errors.UnknownError)
 
 
 def gather(batchsize: int, xla: bool = False) -> Crew:
@@ -172,6 +173,9 @@ class Machines(Devices):
             yield
         except _LOST:
             raise DataError("another machine of TF_CONFIG's cluster has ended or can't be reached: start the same "
+                            "command on all of them again, and it goes on from the last checkpoint") from None
+        except _UNCLEAR as error:
+            raise DataError(f"training with the other machines failed ({reports.reason_of(error)}): start the same "
                             "command on all of them again, and it goes on from the last checkpoint") from None
 
     def clock(self, minutes: float) -> Clock:
