@@ -18,7 +18,10 @@ class Interrupted(UserError):
 
 @contextlib.contextmanager
 def deaf() -> Iterator[None]:
-    """While it lasts, Ctrl-C ends the process at once: for a long wait in which Python hears of nothing."""
+    """While it lasts, Ctrl-C ends the process at once: for a long wait within TensorFlow, when Python hears of nothing.
+
+    SIGTERM is not heard then: TensorFlow sets a handler of its own, which does nothing.
+    """
     heard = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.SIG_DFL) if heard else None
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +97,11 @@ def test_what_stops_the_first_machine_is_said_by_it_and_ends_the_other(settings,
     first, second = ends(*(member(made_of, place) for place in places(2)))
     assert first[0] == 2 and "holds a run of lsk2023 tiny: give another --train_path" in first[1][1], first
     assert second[0] == 1 and second[1][1:] == ["the first machine can't go on; it says why"]
+
+
+def test_machine_that_waits_for_the_others_hears_of_ctrl_c(settings):
+    process = member(settings(batchsize=4), places(2)[1])
+    assert process.stderr.readline().startswith("machine 2 of 2, waiting for the others; ")
+    time.sleep(3)       # it is within TensorFlow now
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == -signal.SIGINT
