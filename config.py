@@ -370,7 +370,7 @@ class Training:
     steps_per_epoch: int = _flag(1000, "steps an epoch; a checkpoint is written after each epoch")
     minutes: float = _flag(0.0, "end after so many minutes, if not earlier, and save the model; the schedule follows "
                                 "the clock then, and a run that goes on begins it anew; 0 for no limit")
-    batchsize: int = _flag(8, "pictures a step")
+    batchsize: int = _flag(8, "pictures a step, of all devices and machines together")
     patchsize: int = _flag(256, "side of the square training patches, in pixels")
     resize: bool = _flag(False, "make each picture smaller by a random factor before its patch is cut: sharper patches "
                                 "from large photographs")

@@ -33,6 +33,9 @@ _PEERS = {
     "hypmqw2022": "CompressAI's Elic2022Official or Elic2022Chandelier (InterDigitalInc/CompressAI)",
 }
 _TRAINING_NAMES = {"lmbda": "lambda"}
+_SEVERAL_DEVICES = """\
+several GPUs of a machine train together; so do machines that the environment variable TF_CONFIG names:
+  {"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}"""
 
 
 class _Parser(argparse_flags.ArgumentParser):
@@ -161,7 +164,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     p = _command(commands, script, "train", "train a model on pictures",
                  "train --preset nano --lambda 0.01 --train_glob 'pics/**/*.jpg' --train_path build/nano")
-    p.epilog = f"{_lambdas(script)}\n\n{p.epilog}"
+    p.epilog = f"{_lambdas(script)}\n\n{_SEVERAL_DEVICES}\n\n{p.epilog}"
     _add_preset(p, script)
     _add_fields(p, config.Training, _TRAINING_NAMES, suppress=False)
     p.add_argument("--export_step", metavar="DIR",

@@ -285,17 +285,22 @@ class LatentCodec(tf.keras.Model):
             return bpp + self.lmbda * distortion
         return self.gains.weight_of(quality) * (bpp + self.gains.lambda_of(quality) * distortion)
 
-    def _update(self, values):
+    def update_means(self, values):
+        """Takes in (loss, bits per pixel, MSE) of a batch and returns the means so far, by name."""
         for metric, value in zip(self.means, values):
             metric.update_state(value)
         return {metric.name: metric.result() for metric in self.means}
 
-    def train_step(self, x):
+    def learn(self, x: tf.Tensor):
+        """Changes the weights by a step; returns what `losses_of` gives."""
         with tf.GradientTape() as tape:
             values = self.losses_of(x, training=True)
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(values[0], variables), variables))
-        return self._update(values)
+        return values
+
+    def train_step(self, x):
+        return self.update_means(self.learn(x))
 
     def test_step(self, x):
-        return self._update(self.losses_of(x, training=False))
+        return self.update_means(self.losses_of(x, training=False))

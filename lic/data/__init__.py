@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lic.data.batches import Source
+from lic.data.batches import WHOLE, Share, Source
 from lic.data.folders import find, from_files
 from lic.data.tfds import from_tfds
 
-__all__ = ["Source", "find", "from_files", "from_tfds", "open_source", "patches"]
+__all__ = ["WHOLE", "Share", "Source", "find", "from_files", "from_tfds", "open_source", "patches"]
 
 
 def open_source(settings) -> Source:

@@ -16,11 +16,24 @@ from lic.data import crops
 _ATTEMPTS = 100   # so many pictures in a row that can't be decoded end a run
 
 
+class Share(NamedTuple):
+    """One of so many equal parts of each batch; `number` counts from 0."""
+
+    number: int
+    parts: int
+
+
+WHOLE = Share(0, 1)
+
+
 class Source(NamedTuple):
-    """Training data: the number of pictures, and a function from a step to the batches from there on."""
+    """Training data: the number of pictures, and a function from a step to the batches from there on.
+
+    A second argument of the function, a `Share`, has it read no more than this part of each batch.
+    """
 
     size: int
-    batches: Callable[[int], tf.data.Dataset]
+    batches: Callable[..., tf.data.Dataset]
 
 
 def seed_of(settings, n: tf.Tensor, purpose: int) -> tf.Tensor:
@@ -45,20 +58,23 @@ def source(settings, size: int, contents_of, name_of) -> Source:
         place = contents_of(n), settings.patchsize, seed_of(settings, n, 1)
         return crops.shrink_and_cut(*place, seed_of(settings, n, 3)) if settings.resize else crops.cut(*place)
 
-    return Source(size, lambda start_step: _batches(settings, start_step, patch_of, name_of))
+    return Source(size, lambda start_step, share=WHOLE: _batches(settings, start_step, share, patch_of, name_of))
 
 
-def _batches(settings, start_step: int, patch_of, name_of) -> tf.data.Dataset:
-    """Batches (b, p, p, 3) uint8 from the given step on, without end."""
+def _batches(settings, start_step: int, share: Share, patch_of, name_of) -> tf.data.Dataset:
+    """Batches (b, p, p, 3) uint8, or a share of each, from the given step on, without end."""
     sound = _Sound(patch_of, name_of)
 
     def patch(n):
         p = settings.patchsize
         return tf.ensure_shape(crops.flip(sound.patch_of(n), seed_of(settings, n, 2)), (p, p, 3))
 
+    rows = settings.batchsize // share.parts
     data = tf.data.Dataset.range(start_step * settings.batchsize, 2 ** 62)
+    if share.parts > 1:
+        data = data.filter(lambda n: n % settings.batchsize // rows == share.number)
     data = data.map(patch, num_parallel_calls=settings.preprocess_threads)
-    return data.batch(settings.batchsize, drop_remainder=True).prefetch(4)
+    return data.batch(rows, drop_remainder=True).prefetch(4)
 
 
 class _Sound:

@@ -44,20 +44,23 @@ class Folder:
       settings: how, and where.
     Attributes:
       slowed: whether the learning rate was lowered because the one of the settings broke the weights.
-    Raises:
-      UsageError: something else is trained there. DataError: its run.json can't be read.
     """
 
     def __init__(self, script: str, preset: str, settings: config.Training):
         self.script, self.preset, self.settings, self.slowed = script, preset, settings, False
-        if os.path.exists(self.path("run.json")):
-            self._check()
 
     def path(self, *names: str) -> str:
         """A place in it."""
         return os.path.join(self.settings.train_path, *names)
 
-    def _check(self) -> None:
+    def look(self) -> None:
+        """Takes in what run.json says, if there is one.
+
+        Raises:
+          UsageError: something else is trained there. DataError: it can't be read.
+        """
+        if not os.path.exists(self.path("run.json")):
+            return
         other = read(self.settings.train_path)
         if other is None:
             raise DataError(f"'{self.path('run.json')}' can't be read as the description of a run: give another "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 
 from lic.errors import UserError
 
@@ -12,6 +14,21 @@ class Interrupted(UserError):
     """Somebody stopped a run; it was saved first (exit code 130)."""
 
     exit_code = 130
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """While it lasts, Ctrl-C ends the process at once: for a long wait within TensorFlow, when Python hears of nothing.
+
+    SIGTERM is not heard then: TensorFlow sets a handler of its own, which does nothing.
+    """
+    heard = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if heard else None
+    try:
+        yield
+    finally:
+        if heard:
+            signal.signal(signal.SIGINT, before)
 
 
 class Interrupts:

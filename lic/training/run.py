@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 import config
-from lic import data, registry, stored_graph, weights
+from lic import data, registry, step_state, stored_graph, weights
 from lic.errors import DataError
 from lic.model import STRIDE
 from lic.training import initial, reports
 from lic.training.averaging import Average
 from lic.training.checkpoints import FOLDER, Checkpoints
-from lic.training.clock import Clock
 from lic.training.compiling import compiled
+from lic.training.crew import gather
 from lic.training.folder import Folder, make
 from lic.training.interrupts import Interrupted, Interrupts
 from lic.training.noise import noise_from
@@ -37,7 +37,8 @@ class Run:
       settings: how.
       runtime: of its switches, `xla` compiles the whole training step.
     Raises:
-      UsageError: a setting can't be meant. DataError: there is nothing to train on, or the folder is no good.
+      UsageError: a setting can't be meant, or TF_CONFIG. DataError: there is nothing to train on, the folder is no
+        good, or another machine is gone.
     """
 
     def __init__(self, script: str, preset: config.Preset, settings: config.Training,
@@ -46,35 +47,51 @@ class Run:
         check(settings, runtime)
         check_preset(registry.model_class(script), preset, settings)
         self.script, self.preset, self.settings = script, preset, settings
+        self.begins_with: str | None = None
+        self.crew = gather(settings.batchsize, runtime.xla)
         self.folder = Folder(script, preset.name, settings)
-        self.begins_with = self._initial()
+        self.crew.lead(self._look)
         self.source = data.open_source(settings)
-        self.folder.make()
+        self.crew.lead(self.folder.make)
         tf.keras.utils.set_random_seed(settings.seed)
         self.schedule = Schedule(settings)
-        self.model = compiled(script, preset, settings, self.schedule, self.begins_with)
-        if settings.linear_start and not self._has_checkpoint():
-            initial.make_linear(self.model, settings.lmbda, self.source)
+        self.model = compiled(script, preset, settings, self.schedule, self.begins_with, self.crew)
+        self.crew.lead(self._start_linear)
         self.average = Average(self.model.trainable_variables, settings.ema)
-        self.validation = Validation(settings.validation_glob, self.model)
         self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.checkpoints = Checkpoints(self.folder.path(FOLDER), self.model, self.average, self.steps)
+        self.crew.lead(self._take_over)
+        self._spread()
+        self.clock = self.crew.clock(settings.minutes)
+        self.step = tf.function(self._step, autograph=False, reduce_retracing=True, jit_compile=runtime.xla or None)
+        self._finite = tf.function(self._all_finite, autograph=False)
+
+    def _look(self) -> None:
+        """What stands in the folder, and which weights to begin with; a run that goes on has its own."""
+        self.folder.look()
+        if self.settings.init_from and not self._has_checkpoint():
+            self.begins_with = initial.locate(self.settings.init_from, self.script, self.preset.name)
+
+    def _has_checkpoint(self) -> bool:
+        return tf.train.latest_checkpoint(self.folder.path(FOLDER)) is not None
+
+    def _start_linear(self) -> None:
+        if self.settings.linear_start and not self._has_checkpoint():
+            initial.make_linear(self.model, self.settings.lmbda, self.source)
+
+    def _take_over(self) -> None:
+        """What a run has beside its weights, and all that the last checkpoint holds."""
+        self.validation = Validation(self.settings.validation_glob, self.model)
         self.recovery = Recovery(self.folder, self.checkpoints, self.schedule.slowdown)
         self.resumed = self.checkpoints.restore()
         self.folder.claim()
         self.log = reports.Log(self.folder.path("logs"))
-        self.clock = Clock(settings.minutes)
-        self.step = tf.function(self._step, autograph=False, reduce_retracing=True, jit_compile=runtime.xla or None)
-        self._finite = tf.function(self._all_finite, autograph=False)
 
-    def _initial(self) -> str | None:
-        """The folder of the weights to begin with; a run that goes on has its own."""
-        if not self.settings.init_from or self._has_checkpoint():
-            return None
-        return initial.locate(self.settings.init_from, self.script, self.preset.name)
-
-    def _has_checkpoint(self) -> bool:
-        return tf.train.latest_checkpoint(self.folder.path(FOLDER)) is not None
+    def _spread(self) -> None:
+        """Has all machines go on from where the first one is."""
+        state = step_state.variables(self.model, self.average, self.steps)
+        means = [v for mean in self.model.metrics for v in mean.variables]
+        self.crew.spread([*state.values(), *means, self.schedule.slowdown])
 
     @property
     def total(self) -> int:
@@ -87,22 +104,29 @@ class Run:
         Raises:
           Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written. DataError: it can't go on.
         """
-        self._announce()
-        with _in_one_line(), Interrupts() as interrupts:
+        self.crew.lead(self._announce)
+        with _in_one_line(), self.crew.guard(), Interrupts() as interrupts:
             while int(self.steps) < self.total and not self.clock.is_up:
                 try:
                     self._train_on(interrupts)
                 except NotFinite as broken:
-                    self.recovery.go_back(broken, int(self.steps))
+                    self._go_back(broken)
+        self.crew.lead(self._finish)
+
+    def _go_back(self, broken: NotFinite) -> None:
+        self.crew.lead(lambda: self.recovery.go_back(broken, int(self.steps)))
+        self._spread()
+
+    def _finish(self) -> None:
         if int(self.steps) < self.total:
             reports.say(f"{self.settings.minutes:g} minutes are over at step {int(self.steps)} of {self.total}; the "
                         "same command goes on from there")
         self.save(self.settings.model_path or self.folder.path("model"))
 
     def _train_on(self, interrupts: Interrupts) -> None:
-        if self.checkpoints.latest is None:
+        if self.crew.any(self.crew.leads and self.checkpoints.latest is None):
             self._save_checkpoint()   # to come back to
-        batches = iter(self.source.batches(int(self.steps)))
+        batches = iter(self.crew.batches(self.source, int(self.steps)))
         while int(self.steps) < self.total and not self.clock.is_up:
             self._train_epoch(batches, interrupts)
 
@@ -123,7 +147,8 @@ class Run:
     def _step(self, batch):
         """All that changes in a step, in one function: an interruption finds either all of it done or nothing."""
         with noise_from(self.settings.seed, self.steps):
-            values = self.model.train_step(batch)
+            losses = self.crew.learn(self.model.learn, batch)
+        values = self.model.update_means(losses)
         self.average.update(self.steps.assign_add(1))
         return values
 
@@ -140,13 +165,13 @@ class Run:
                 if i % _LOOK_EVERY == 0:
                     bar.set_postfix_str(self._figures(values), refresh=False)
                 bar.update()
-                if interrupts.asked:
+                if self.crew.any(interrupts.asked):
                     self._stop()
                 if self.clock.is_up:
                     break
         figures = self._figures(values)
         self._save_checkpoint()
-        self._report(epoch, batch, figures)
+        self.crew.lead(lambda: self._report(epoch, batch, figures))
 
     def _stop(self) -> None:
         self._save_checkpoint()
@@ -164,9 +189,9 @@ class Run:
 
     def _save_checkpoint(self) -> None:
         """Writes one, unless it would take the place of a good one with weights that are no numbers."""
-        if not self._finite():
+        if self.crew.any(not self._finite()):
             raise NotFinite("a weight")
-        self.checkpoints.save()
+        self.crew.lead(self.checkpoints.save)
 
     def _report(self, epoch: int, batch, figures: str) -> None:
         """A line; to TensorBoard the epoch's means, the learning rate, and pictures beside their reconstructions."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from lic import data
+
 
 def test_batches_are_a_function_of_seed_and_step(folder, settings, take):
     whole = take(9, settings(folder))
@@ -19,6 +21,14 @@ def test_batches_are_a_function_of_seed_and_step(folder, settings, take):
 def test_batchsize_only_cuts_the_same_row_of_patches(folder, settings, take):
     rows = [take(12 // b, settings(folder, batchsize=b)).reshape(12, 32, 32, 3) for b in (3, 4)]
     np.testing.assert_array_equal(*rows)
+
+
+def test_shares_of_several_machines_are_the_rows_of_one(folder, settings, take):
+    whole = take(4, settings(folder, batchsize=6), start_step=2)
+    for parts in (1, 2, 3):
+        shares = [np.stack([*data.open_source(settings(folder, batchsize=6)).batches(2, data.Share(n, parts)).take(4)])
+                  for n in range(parts)]
+        np.testing.assert_array_equal(np.concatenate(shares, 1), whole)
 
 
 def test_every_picture_is_visited_once_a_round_in_another_order(folder, settings, take):

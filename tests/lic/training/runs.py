@@ -8,6 +8,7 @@ import glob
 import io
 import os
 import signal
+import socket
 
 import numpy as np
 import tensorflow as tf
@@ -87,3 +88,12 @@ def events(folder) -> dict[str, list]:
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, tf.make_ndarray(value.tensor)))
     return found
+
+
+def places(count: int) -> list[dict]:
+    """TF_CONFIG of each of so many machines on loopback."""
+    with_ports = [socket.create_server(("", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in with_ports]
+    for each in with_ports:
+        each.close()
+    return [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": n}} for n in range(count)]
