@@ -27,7 +27,8 @@ def test_shutdown_finishes_what_is_under_way_and_takes_no_more(toy, serving, unt
             until(lambda: socket.create_connection(server.rest.removeprefix("http://").split(":")).close())
         with pytest.raises(grpc.RpcError) as error:
             server.predict("nap", seconds=0.0)
-        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        # gRPC's own refusal, which depends on the moment
+        assert error.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert all(request.result().outputs["slept"].float_val for request in requests)
         _, err = server.process.communicate(timeout=50)
         assert (server.process.returncode, err) == (0, ""), err
