@@ -197,7 +197,7 @@ def main() -> None:
         return library(a.library, a.picture)
     import lic
     from lic import export
-    codec = lic.load(a.model)
+    codec = lic.load(a.model, stored=False)   # to be exported
     jobs = jobs_of(codec, a.picture)
     with tempfile.TemporaryDirectory() as folder:
         exported = os.path.join(folder, "1")
