@@ -35,10 +35,8 @@ def lower_bound(x: tf.Tensor, bound: float) -> tf.Tensor:
     return bounded(x)
 
 
-def _paddings(kernel: int, padding: str):
-    """TensorFlow's padding argument: its own "SAME", or PyTorch's kernel // 2 on both sides."""
-    if padding == "same":
-        return "SAME"
+def _paddings(kernel: int) -> list[list[int]]:
+    """PyTorch's padding: kernel // 2 on both sides."""
     side = [kernel // 2, kernel // 2]
     return [[0, 0], side, side, [0, 0]]
 
@@ -134,7 +132,7 @@ class Conv(Layer):
         if self.stride == 1 or self.padding == "same":
             return tf.nn.conv2d(x, kernel, self.stride, "SAME")
         # Not by conv2d's own explicit padding, for whose gradients TF has no oneDNN kernel: a quarter of a step of TCM.
-        return tf.nn.conv2d(tf.pad(x, _paddings(self.side, self.padding)), kernel, self.stride, "VALID")
+        return tf.nn.conv2d(tf.pad(x, _paddings(self.side)), kernel, self.stride, "VALID")
 
 
 class Deconv(Layer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from tools.bench import __main__ as bench
 from tools.bench import many, stages, steps, warm
 from tools.bench.timing import in_turns, ratio
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_works_take_turns_and_the_first_round_does_not_count():
@@ -60,12 +63,23 @@ def test_step_of_training_is_measured_in_every_way():
     assert all(row["pictures_a_second"] == pytest.approx(1 / row["seconds"]) for row in rows)
 
 
+def test_broken_picture_is_one_line_and_nothing_is_measured(tmp_path, monkeypatch, capsys):
+    (tmp_path / "text.png").write_text("no picture")
+    monkeypatch.setattr(sys, "argv", ["bench", str(tmp_path / "text.png"), "--out", str(tmp_path / "bench.json")])
+    with pytest.raises(SystemExit) as end:
+        bench.main()
+    said = capsys.readouterr()
+    assert end.value.code == 1 and said.out == ""
+    assert said.err.startswith("bench: cannot read") and said.err.count("\n") == 1
+    assert not (tmp_path / "bench.json").exists()
+
+
 def test_table_and_file_hold_every_row(tmp_path, monkeypatch, capsys):
     rows = [{"work": "first", "seconds": 1.5, "ratio": 1.0}, {"work": "second", "seconds": 0.5, "ratio": 3.0}]
     monkeypatch.setattr(bench, "_MEASURES", {**dict.fromkeys(bench.PARTS, lambda a: rows),
                                              "ceiling": lambda a: {"float32": 123.0}})
-    monkeypatch.setattr(sys, "argv", ["bench", "any.png", "--parts", "warm", "ceiling", "--out",
-                                      str(tmp_path / "deep" / "bench.json")])
+    monkeypatch.setattr(sys, "argv", ["bench", str(ROOT / "res" / "eval" / "kodim23.png"), "--parts", "warm",
+                                      "ceiling", "--out", str(tmp_path / "deep" / "bench.json")])
     bench.main()
     said = capsys.readouterr().out
     assert "123 GFLOP/s" in said and "0.500 s,  3.00 times as fast" in said

@@ -16,6 +16,8 @@ from importlib.metadata import version
 
 import config
 from lic import files, images
+from lic.errors import UserError
+from lic.files import shown
 
 PARTS = ("complexity", "ceiling", "stages", "warm", "cold", "many", "growth", "steps", "peers")
 
@@ -31,6 +33,14 @@ def main() -> None:
     parser.add_argument("--out", default=os.path.join("build", "bench.json"), metavar="FILE")
     a = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        _measure(a)
+    except UserError as error:
+        parser.exit(error.exit_code, f"bench: {shown(str(error))}\n")
+
+
+def _measure(a: argparse.Namespace) -> None:
+    a.pixels = images.read(a.picture).pixels   # what is wrong with it is said before anything is measured
     _quiet()
     measured: dict = {}
     for part in (part for part in PARTS if part in a.parts and (part != "peers" or a.peer)):
@@ -79,8 +89,7 @@ def _cold(a) -> list[dict]:
 
 def _warm(a) -> list[dict]:
     from tools.bench import warm
-    return [row for name in a.models
-            for row in warm.measure(*_named(name), images.read(a.picture).pixels, a.rounds)]
+    return [row for name in a.models for row in warm.measure(*_named(name), a.pixels, a.rounds)]
 
 
 def _ceiling(_) -> dict:
@@ -91,13 +100,12 @@ def _ceiling(_) -> dict:
 def _stages(a) -> list[dict]:
     from tools.bench import ceiling, stages
     best = ceiling.measure()
-    return [row for name in a.models
-            for row in stages.measure(*_named(name), images.read(a.picture).pixels, a.rounds, best)]
+    return [row for name in a.models for row in stages.measure(*_named(name), a.pixels, a.rounds, best)]
 
 
 def _many(a) -> list[dict]:
     from tools.bench import many
-    return many.measure("hypmqw2022", images.read(a.picture).pixels, a.rounds)
+    return many.measure("hypmqw2022", a.pixels, a.rounds)
 
 
 def _steps(a) -> list[dict]:
@@ -107,12 +115,12 @@ def _steps(a) -> list[dict]:
 
 def _peers(a) -> list[dict]:
     from tools.bench import peers
-    return peers.measure(a.peer, images.read(a.picture).pixels, a.rounds)
+    return peers.measure(a.peer, a.pixels, a.rounds)
 
 
 def _growth(a) -> dict:
     from tools.bench import growth
-    rows, fit = growth.measure("hypmqw2022", images.read(a.picture).pixels, 1)
+    rows, fit = growth.measure("hypmqw2022", a.pixels, 1)
     return {"rows": rows, "fit": fit}
 
 

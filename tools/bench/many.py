@@ -19,7 +19,7 @@ def measure(script: str, pixels: np.ndarray, rounds: int) -> list[dict]:
     """A row for each command and way: median seconds, and how many times as fast as one after another.
 
     Args:
-      pixels: uint8 (h, w, 3), of which the pictures are turned and mirrored copies.
+      pixels: uint8 (h, w, 3), of which the pictures are shifted copies.
     """
     with tempfile.TemporaryDirectory() as folder:
         names = [os.path.join(folder, f"{number}.png") for number in range(COUNT)]

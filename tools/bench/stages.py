@@ -44,8 +44,7 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int, ceiling: 
 
 
 def _traced(function, x):
-    traced = tf.function(lambda: function(x), autograph=False)
-    return traced
+    return tf.function(lambda: function(x), autograph=False)
 
 
 def _entropy(model, x):
