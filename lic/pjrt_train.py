@@ -34,6 +34,8 @@ from lic.pjrt import folder as folders
 from lic.pjrt import pictures
 from lic.pjrt.schedule import SCHEDULES, drops_of, learning_rate
 
+_AT_ONCE = 10   # steps of a call, where a device runs them without the host
+
 _TITLE = "Runs a training step of `train --export_step` on any device that JAX knows."
 _EXAMPLE = "example: python -m lic.pjrt_train build/step --pictures 'pics/**/*.jpg' --steps 100000 --minutes 60"
 
@@ -60,9 +62,10 @@ class Run:
         self.step = self.saved = int(self.state["steps"])
         self.program = _program(folders.read_hlo(a.folder, about), about, a.bfloat16)
         self.log = folders.Log(a.folder, ["step", *about["figures"], "learning_rate", "lambda"], self.step)
-        self.batches = pictures.batches(source, size, self.side, a.seed, self.step, a.threads)
+        self.at_once = a.steps_per_call or (1 if self.program.is_processor else _AT_ONCE)
+        self.batches = pictures.batches(source, size, self.side, a.seed, self.step, a.threads, self.at_once)
         self.drops = drops_of(a.lr_schedule, a.lr_steps)
-        self.stopped, self.end = False, time.monotonic() + 60 * a.minutes
+        self.stopped, self.start = False, time.monotonic()
         _say(f"{about['script']} {about['preset']}, {source.count} pictures, batches of {size} x {self.side}x"
              f"{self.side}, step {self.step} of {a.steps}")
 
@@ -86,7 +89,10 @@ class Run:
         _say(f"step {self.step} of {self.a.steps}: saved in '{shown(self.a.folder)}'")
 
     def _is_over(self) -> bool:
-        return self.step >= self.a.steps or self.stopped or time.monotonic() >= self.end
+        return self.step >= self.a.steps or self.stopped or self._elapsed() >= 1
+
+    def _elapsed(self) -> float:
+        return (time.monotonic() - self.start) / (60 * self.a.minutes)
 
     def _stop(self, *_) -> None:
         if self.stopped:
@@ -98,20 +104,36 @@ class Run:
 
     def _advance(self, last: int) -> tuple[list[list], float]:
         """At least a step, at most up to `last`; returns their rows of the log, and the seconds that they took."""
-        rows, start = [], time.monotonic()
-        while not rows or (self.step < last and not self._is_over()):
-            rate = self._rate()
-            self.state, results = self.program(
-                self.state, **{"pictures": next(self.batches), "lambda": np.float32(self.a.lmbda),
-                               "learning_rate": np.float32(rate), "seed": np.int64(self.a.seed)})
-            self.step += 1
-            rows.append((self.step, results["figures"], rate))   # on the device: reading would wait for the step
-        return [[step, *map(float, f), rate, self.a.lmbda] for step, f, rate in rows], time.monotonic() - start
+        first, rates, figures, start = self.step, [], [], time.monotonic()
+        while not rates or (self.step < last and not self._is_over()):
+            new = [self._rate(step) for step in range(self.step, min(last, self.step + self.at_once))]
+            figures.append(self._steps(new) if self.at_once > 1 else self._one_step(new[0]))
+            self.step, rates = self.step + len(new), rates + new
+        read = np.concatenate([np.atleast_2d(f) for f in figures])   # only now: it waits for the device
+        rows = [[first + 1 + i, *map(float, read[i]), rate, self.a.lmbda] for i, rate in enumerate(rates)]
+        return rows, time.monotonic() - start
 
-    def _rate(self) -> float:
+    def _one_step(self, rate: float):
+        self.state, results = self.program(self.state, pictures=next(self.batches), learning_rate=np.float32(rate),
+                                           **self._constants())
+        return results["figures"]
+
+    def _steps(self, rates: list[float]):
+        """As many steps as rates, in one call."""
+        batches, padded = [next(self.batches) for _ in rates], np.zeros(self.at_once, np.float32)
+        padded[:len(rates)] = rates
+        batches += batches[:1] * (self.at_once - len(rates))
+        self.state, results = self.program.steps(len(rates), self.state, pictures=np.stack(batches),
+                                                 learning_rate=padded, **self._constants())
+        return results["figures"]
+
+    def _constants(self) -> dict:
+        return {"lambda": np.float32(self.a.lmbda), "seed": np.int64(self.a.seed)}
+
+    def _rate(self, step: int) -> float:
         a = self.a
-        return learning_rate(self.step, a.steps, rate=a.learning_rate, schedule=a.lr_schedule, warmup=a.warmup_steps,
-                             drops=self.drops)
+        return learning_rate(step, a.steps, rate=a.learning_rate, schedule=a.lr_schedule, warmup=a.warmup_steps,
+                             drops=self.drops, elapsed=self._elapsed())
 
     def _look(self, rows: list[list], seconds: float) -> None:
         """Logs steps and tells of their means; stops at a loss that is no number."""
@@ -168,7 +190,7 @@ def _program(hlo: bytes, about: dict, bfloat16: bool):
             raise
         raise UsageError("jax is missing: pip install 'lic-tf[jax]', or where there is a GPU pip install 'jax[cuda12]' "
                          "numpy Pillow") from None
-    return Program(hlo, about, bfloat16)
+    return Program(hlo, about, bfloat16, each=("pictures", "learning_rate"))
 
 
 def _say(text: str) -> None:
@@ -197,7 +219,8 @@ def _parser() -> _Parser:
                                                         "the exported step)")
     add("--steps", type=int, help="steps of the whole run (default: as exported: epochs x steps an epoch)")
     add("--minutes", type=float, default=math.inf,
-        help="stop after this time, with a checkpoint; the schedule goes by the steps (default: never)")
+        help="stop after this time, with a checkpoint; the schedule is as far as the steps or the time is, whichever "
+             "is more (default: never)")
     add("--lambda", type=float, dest="lmbda", metavar="LAMBDA", help="lambda of the loss (default: as exported)")
     add("--learning_rate", type=float, help="learning rate of Adam (default: as exported)")
     add("--lr_schedule", metavar="NAME", help=f"{', '.join(SCHEDULES)}, as of `train` (default: as exported)")
@@ -205,6 +228,8 @@ def _parser() -> _Parser:
     add("--warmup_steps", type=int, help="steps over which the learning rate grows to its value (default: as exported)")
     add("--seed", type=int, help="seed of patches and noise (default: as exported)")
     add("--bfloat16", action="store_true", help="multiply in bfloat16; weights and all else stay in float32")
+    add("--steps_per_call", type=int, default=0, metavar="STEPS",
+        help=f"steps that the device makes without its host (default: 1 on processors, else {_AT_ONCE})")
     add("--threads", type=int, default=os.cpu_count() or 1, help="pictures that are read at the same time (default: "
                                                                  "%(default)s)")
     add("--log_every", type=int, default=20, help="steps between lines (default: %(default)s)")
@@ -234,8 +259,9 @@ def _check(a: argparse.Namespace) -> None:
         value = getattr(a, name)
         if not value > 0 or (value == math.inf and name != "minutes"):
             raise UsageError(f"--{'lambda' if name == 'lmbda' else name} must be a positive number")
-    if a.warmup_steps < 0:
-        raise UsageError("--warmup_steps must be 0 or a positive number")
+    for name in ("warmup_steps", "steps_per_call"):
+        if getattr(a, name) < 0:
+            raise UsageError(f"--{name} must be 0 or a positive number")
     if not 0 <= a.seed < 2 ** 32:
         raise UsageError("--seed must be a number from 0 to 4294967295")
     if a.lr_schedule not in SCHEDULES:

@@ -115,7 +115,7 @@ class Step:
         gradients = tape.gradient(losses[0], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         gradients = [tf.convert_to_tensor(g) for g in gradients]
         model.optimizer.apply_gradients(zip(gradients, variables))
-        self.average.update(self.steps.assign_add(1))
+        self.average.update_without_branch(self.steps.assign_add(1))
         return {"figures": tf.stack([*losses, tf.linalg.global_norm(gradients)])}
 
     def take_over(self, folder: str) -> bool:

@@ -21,8 +21,9 @@ import numpy as np
 from lic import drafts, files
 from lic.errors import DataError, UsageError
 
+_KEPT = 2 << 30    # bytes of decoded pictures that stay in memory: a small collection is decoded once
 _ATTEMPTS = 100   # so many pictures in a row that can't be decoded end a run
-_AHEAD = 4        # batches that are made while a step runs
+_AHEAD = 4        # batches that are made while a step runs, at least
 _MODES = ("RGB", "L", "P", "RGBA", "LA", "1")   # those of 8 bits
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -56,9 +57,22 @@ class Pictures:
             _say(f"{len(found) - self.count} of {len(found)} pictures left out: unreadable, or smaller than "
                  f"{side}x{side}")
         self._told: set[str] = set()
+        self._kept: dict[int, np.ndarray] = {}
+        self._room = _KEPT
 
     def pixels(self, number: int) -> np.ndarray | None:
-        path = self.paths[number]
+        pixels = self._kept.get(number)
+        if pixels is None:
+            pixels = self._decoded(self.paths[number])
+            self._keep(number, pixels)
+        return pixels
+
+    def _keep(self, number: int, pixels: np.ndarray | None) -> None:
+        if pixels is not None and pixels.nbytes <= self._room:
+            self._kept[number] = pixels
+            self._room -= pixels.nbytes
+
+    def _decoded(self, path: str) -> np.ndarray | None:
         try:
             with _pillow().open(path) as image:
                 return np.asarray(image.convert("RGB"))
@@ -122,15 +136,19 @@ def _crop(pixels: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray
     return cut[:, ::-1] if rng.integers(2) else cut
 
 
-def batches(source: Source, size: int, side: int, seed: int, start: int,
-            threads: int) -> Generator[np.ndarray, None, None]:
-    """uint8 (size, side, side, 3) from a step on, without end; the next ones are made in other threads meanwhile."""
+def batches(source: Source, size: int, side: int, seed: int, start: int, threads: int,
+            at_once: int = 1) -> Generator[np.ndarray, None, None]:
+    """uint8 (size, side, side, 3) from a step on, without end; the next ones are made in other threads meanwhile.
+
+    Args:
+      at_once: so many are asked for one after the other.
+    """
     numbers = itertools.count(start * size)
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque = deque()
         try:
             while True:
-                while len(waiting) <= _AHEAD:
+                while len(waiting) <= max(_AHEAD, at_once):
                     waiting.append([pool.submit(patch, source, side, seed, next(numbers)) for _ in range(size)])
                 yield np.stack([future.result() for future in waiting.popleft()])
         finally:

@@ -20,10 +20,17 @@ class Average:
     def update(self, steps: tf.Tensor) -> None:
         """To be called after each step, inside a `tf.function`."""
         if self.pairs:
-            tf.cond(steps % _EVERY == 0, lambda: self._move(tf.cast(steps, tf.float32)), tf.no_op)
+            tf.cond(steps % _EVERY == 0, lambda: self._move(self._rate(steps)), tf.no_op)
 
-    def _move(self, steps):
-        rate = 1 - tf.minimum(self.decay, (1 + steps) / (10 + steps)) ** _EVERY
+    def update_without_branch(self, steps: tf.Tensor) -> None:
+        """The same for a device that would wait for its host at a branch, and for which the sums are nothing."""
+        self._move(tf.where(steps % _EVERY == 0, self._rate(steps), 0.0))
+
+    def _rate(self, steps):
+        steps = tf.cast(steps, tf.float32)
+        return 1 - tf.minimum(self.decay, (1 + steps) / (10 + steps)) ** _EVERY
+
+    def _move(self, rate):
         return tf.group(*[mean.assign_add(rate * (v - mean)) for mean, v in self.pairs])
 
     @contextlib.contextmanager

@@ -107,6 +107,22 @@ def test_lambda_rate_schedule_and_seed_need_no_export(pjrt, step):
     assert rows[1]["loss"] == pytest.approx(9 * 0.8 ** 2, rel=1e-5)
 
 
+def test_several_steps_in_one_call_are_the_same_steps(pjrt, step, tmp_path):
+    other = shutil.copytree(step, tmp_path / "other")
+    trained(pjrt, step, "--lr_schedule", "cosine")
+    done = trained(pjrt, other, "--lr_schedule", "cosine", "--steps_per_call", 5, "--log_every", 7, "--save_every", 4)
+    assert [line.split(":")[0] for line in done.lines[2:6]] == [f"step {n} of 12" for n in (1, 4, 7, 8)]
+    assert (other / "log.csv").read_text() == (step / "log.csv").read_text()
+    for name, value in state_of(step).items():
+        np.testing.assert_array_equal(state_of(other)[name], value)
+
+
+def test_schedule_is_at_its_end_when_the_minutes_are(pjrt, step):
+    trained(pjrt, step, "--steps", 1_000_000_000, "--minutes", 0.05, "--lr_schedule", "cosine", "--warmup_steps", 0)
+    rates = [row["learning_rate"] for row in rows_of(step)]
+    assert rates[0] > 0.05 > rates[-1] and rates == sorted(rates, reverse=True)
+
+
 ENDLESS = ("--steps", "1000000000", "--learning_rate", "1e-9", "--lr_schedule", "constant")
 
 
@@ -173,7 +189,8 @@ def test_help_and_the_lack_of_jax_are_answered_without_it(process, step, tmp_pat
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (("--steps", 0), 2, "--steps must be a positive number"), (("--lambda", "nan"), 2, "--lambda must be a positive"),
-    (("--minutes", -1), 2, "--minutes must be"), (("--seed", -1), 2, "--seed must be a number from 0"),
+    (("--minutes", -1), 2, "--minutes must be"), (("--steps_per_call", -1), 2, "--steps_per_call must be 0"),
+    (("--seed", -1), 2, "--seed must be a number from 0"),
     (("--threads", 0), 2, "--threads must be"), (("--lr_schedule", "stairs"), 2, "'stairs' is not one of drop"),
     (("--lr_schedule", "multistep", "--lr_steps", "2"), 2, "--lr_steps '2' are not rising fractions"),
     (("--pictures", "nowhere/*.png"), 2, "'nowhere/*.png' matches no picture"),
@@ -229,7 +246,7 @@ def test_device_without_memory_is_one_line(step, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(pjrt_train, "_program", lambda *_: exhausted)
     monkeypatch.setattr(sys, "argv", ["x", str(step), "--pictures", f"{tmp_path}/*.png"])
-    exhausted.device = "a toy"
+    exhausted.device, exhausted.is_processor = "a toy", True
     with pytest.raises(SystemExit) as exit:
         pjrt_train.main()
     assert exit.value.code == 1
