@@ -15,6 +15,7 @@ from swin_transformers_tf import BasicLayer, Layer, Sequential, SwinBlock, pixel
 from swin_transformers_tf.patches import shuffled
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
+Product = Callable[..., tf.Tensor]   # what takes the place of a multiplication in float64, see `lic.integers`
 _SMALL = 0.002   # of weights that shall begin as nearly nothing; at zero no gradient would reach those before them
 
 
@@ -72,6 +73,7 @@ class Conv(Layer):
         super().__init__(**kwargs)
         self.filters, self.side, self.stride, self.activation = filters, kernel, stride, activation
         self.padding, self.use_bias, self.rdft = padding, use_bias, rdft
+        self.product: Product | None = None
 
     def build(self, shape):
         taps = (self.side, self.side, shape[-1], self.filters)
@@ -118,7 +120,10 @@ class Conv(Layer):
         return slice(first, first + 2)
 
     def call(self, x):
-        x = self._convolve(x, self.taps(x.dtype))
+        if self.product and x.dtype == tf.float64:
+            x = self.product(self._convolve, x, self.taps(tf.float32), (0, 1, 2))
+        else:
+            x = self._convolve(x, self.taps(x.dtype))
         if self.bias is not None:
             x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
@@ -147,6 +152,7 @@ class Deconv(Layer):
         super().__init__(**kwargs)
         self.filters, self.side, self.stride = filters, kernel, stride
         self.activation, self.padding = activation, padding
+        self.product: Product | None = None
 
     def build(self, shape):
         taps = (self.side, self.side, self.filters, shape[-1])
@@ -167,8 +173,11 @@ class Deconv(Layer):
         self.bias.assign(np.pad(bias, (0, self.filters - c)))
 
     def call(self, x):
-        kernel = tf.cast(self.kernel, x.dtype)
-        x = self._by_subpixels(x, kernel) if self._is_narrow else self._transposed(x, kernel)
+        multiply = self._by_subpixels if self._is_narrow else self._transposed
+        if self.product and x.dtype == tf.float64:
+            x = self.product(multiply, x, self.kernel, (0, 1, 3))
+        else:
+            x = multiply(x, tf.cast(self.kernel, x.dtype))
         x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
 

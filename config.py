@@ -185,6 +185,8 @@ class ELICPreset(Preset):
       context_order: how the parameter networks' input is put together: "channel_first" (channel, spatial,
         hyper) or "spatial_first".
       parameter_hidden: hidden widths of each group's parameter network.
+      integers: whether h_s and the context multiply integers where they have to be portable (`lic.integers`); not in
+        the presets of others, whose numbers are to be those of float64.
     """
 
     N: tuple[int, int, int] = (192, 192, 192)
@@ -203,6 +205,7 @@ class ELICPreset(Preset):
     channel_context: str = "all"
     context_order: str = "spatial_first"
     parameter_hidden: tuple[tuple[int, int], ...] = ()
+    integers: bool = False
 
 
 def charm_hidden(num_slices: int, depth: int = 32) -> tuple[tuple[int, int], ...]:
@@ -269,11 +272,11 @@ HYPMQW2022 = (
                groups=(16, 32, 56, 80, 104), latent_attention=False, spatial_kernel=3,
                hyper_hidden=((48, 48), (48, 64)), hyper_out=128, channel_hidden=(32, 32), channel_kernel=3,
                context_order="channel_first", conventions=_ELIC_TENSORFLOW,
-               parameter_hidden=((48, 40), (64, 64), (104, 104), (144, 160), (176, 200))),
+               parameter_hidden=((48, 40), (64, 64), (104, 104), (144, 160), (176, 200)), integers=True),
     ELICPreset("tiny", 0x34, bytes_per_pixel=300, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1,
                groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8),
                channel_kernel=3, context_order="channel_first", conventions=_ELIC_TENSORFLOW,
-               parameter_hidden=((12, 8), (12, 8), (24, 16))),
+               parameter_hidden=((12, 8), (12, 8), (24, 16)), integers=True),
 )
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType({
@@ -315,8 +318,8 @@ def _flag(default, text: str):
 class Runtime:
     """Switches that change how a model runs, never what it is; each is a flag of the command line."""
 
-    arithmetic: str = _flag("portable", "arithmetic that decides symbols: portable (float64 on a grid: files decode "
-                                        "on any machine) or float32 (faster, files tied to this kind of machine)")
+    arithmetic: str = _flag("portable", "arithmetic that decides symbols: portable (integers, or float64 on a grid: "
+                                        "files decode on any machine) or float32 (faster, files tied to this kind of machine)")
     precision: str = _flag("float32", "type of analysis and synthesis: float32 or bfloat16")
     tf32: bool = _flag(False, "let float32 operations use TF32 on GPUs that have it")
     xla: bool = _flag(False, "compile the transforms, and the training step, with XLA")

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from arch_ops import AttentionBlock, Conv, Deconv, ResidualBottleneck, conv_stack
 from config import ELICPreset
+from lic import integers
 from lic.checkerboard import CrossConv
 from lic.context import SpaceChannelContext
 from lic.model import LatentCodec
@@ -92,6 +93,8 @@ class ELIC(LatentCodec):
         self.g_a, self.g_s = analysis(preset), synthesis(preset)
         self.h_a, self.h_s = hyper_analysis(preset), hyper_synthesis(preset)
         self.context = context(preset)
+        if preset.integers:
+            self.arithmetic = integers.adopt(self.arithmetic, self.h_s, self.context)
 
 
 Model = ELIC

@@ -9,8 +9,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 ALLOWED = frozenset({
-    "Abs", "Add", "AddN", "AddV2", "All", "Assert", "BatchMatMulV2", "BiasAdd", "BitwiseAnd", "BitwiseXor",
-    "BroadcastArgs", "BroadcastTo", "Cast", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput",
+    "Abs", "Add", "AddN", "AddV2", "All", "Assert", "BatchMatMulV2", "BiasAdd", "Bitcast", "BitwiseAnd",
+    "BitwiseXor", "BroadcastArgs", "BroadcastTo", "Cast", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput",
     "CreateRangeDecoder", "CreateRangeEncoder", "Cumsum", "DepthToSpace", "EnsureShape", "Enter",
     "EntropyDecodeChannel", "EntropyDecodeFinalize", "EntropyDecodeIndex", "EntropyEncodeChannel",
     "EntropyEncodeFinalize", "EntropyEncodeIndex", "Equal", "Erf", "Erfc", "Exit", "Exp", "ExpandDims", "Fill",
