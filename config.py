@@ -186,7 +186,7 @@ class ELICPreset(Preset):
         hyper) or "spatial_first".
       parameter_hidden: hidden widths of each group's parameter network.
       integers: whether h_s and the context multiply integers where they have to be portable (`lic.integers`); not in
-        the presets of others, whose numbers are to be those of float64.
+        CompressAI's presets, whose numbers are to be those of CompressAI.
     """
 
     N: tuple[int, int, int] = (192, 192, 192)
@@ -261,7 +261,7 @@ ZYC2022 = (
 HYPMQW2022 = (
     ELICPreset("elic", 0x30, bytes_per_pixel=1300, hyper_rdft=True, hyper_bias=False, hyper_relu=True, channel_kernel=3,
                context_order="channel_first", conventions=_ELIC_TENSORFLOW,
-               parameter_hidden=tuple((3 * g, 2 * g) for g in (16, 16, 32, 64, 192))),
+               parameter_hidden=tuple((3 * g, 2 * g) for g in (16, 16, 32, 64, 192)), integers=True),
     ELICPreset("elic-official", 0x31, bytes_per_pixel=2500, hyper_hidden=((192, 192), (192, 288)), hyper_out=384,
                hyper_last_transposed=True, prior_filters=_COMPRESSAI,
                parameter_hidden=((384, 384), (384, 384), (384, 384), (469, 384), (896, 640))),

@@ -3,7 +3,8 @@
 Each picture's map is rounded to multiples of a power of two, 2^10 of them up to its largest value, and the weights of
 each output to multiples of another, so coarse that the sum of their sizes stays within 2^14. Then no partial sum leaves
 2^24, whatever their order, and float32 rounds none. So nothing can differ between machines, and nothing need be
-computed in float64, which takes three times as long. With ELIC's nano it costs less than 0.1 % of the bits.
+computed in float64, which takes three times as long. With ELIC's nano it costs less than 0.1 % of the bits. Where an
+output has many weights they get a bit more, and the maps one less.
 
 Gotcha: sums are exact only where products are summed as they are. GPUs may transform them first (Winograd's algorithm)
 or shorten them (TF32): there the same integers are multiplied in float64, and the sums are rounded.
@@ -20,9 +21,9 @@ import tensorflow as tf
 from arch_ops import Conv, Deconv
 from lic.arithmetic import Arithmetic
 
-_BITS, _SUM_BITS = 10, 24
-_LIMIT = 2.0 ** (_SUM_BITS - _BITS)     # of the sum of the sizes of an output's weights
+_SUM_BITS = 24
 _FINE = 2.0 ** 9                        # steps of the largest weight in which that sum is estimated first
+_MANY_TAPS = 2 ** 11
 _MOST_TAPS = 2 ** 13                    # with more, that estimate would not be exact either
 _EXPONENT = 0x7F800000                  # the bits of a float32 that hold it
 _LEAST = 2.0 ** -80                     # what is smaller counts as zero
@@ -52,29 +53,30 @@ def product(multiply: Callable, x: tf.Tensor, kernel: tf.Tensor, inputs: Sequenc
       inputs: the axes of the kernel that are summed over; 2^13 taps at most.
     """
     x, kernel = tf.cast(x, tf.float32), tf.cast(kernel, tf.float32)
-    unit, units = _unit(x), _units(kernel, inputs)
-    numbers, taps = tf.round(x * (1 / unit)), tf.round(kernel * (1 / units))
+    taps = math.prod(kernel.shape[axis] for axis in inputs)
+    bits = 10 if taps <= _MANY_TAPS else 9
+    unit, units = _unit(x, bits), _units(kernel, inputs, taps, 2.0 ** (_SUM_BITS - bits))
+    numbers, weights = tf.round(x * (1 / unit)), tf.round(kernel * (1 / units))
     if tf.config.list_physical_devices("GPU"):
-        sums = tf.cast(tf.round(multiply(tf.cast(numbers, tf.float64), tf.cast(taps, tf.float64))), tf.float32)
+        sums = tf.cast(tf.round(multiply(tf.cast(numbers, tf.float64), tf.cast(weights, tf.float64))), tf.float32)
     else:
-        sums = multiply(numbers, taps)
+        sums = multiply(numbers, weights)
     return tf.cast(sums * (unit * tf.reshape(units, [-1])), tf.float64)
 
 
-def _unit(x: tf.Tensor) -> tf.Tensor:
-    """(b, 1, 1, 1), a power of two of which no value of a picture has more than 2^10."""
-    return _power_below(tf.reduce_max(tf.abs(x), (1, 2, 3), keepdims=True)) * 2.0 ** (1 - _BITS)
+def _unit(x: tf.Tensor, bits: int) -> tf.Tensor:
+    """(b, 1, 1, 1), a power of two of which no value of a picture has more than 2^bits."""
+    return _power_below(tf.reduce_max(tf.abs(x), (1, 2, 3), keepdims=True)) * 2.0 ** (1 - bits)
 
 
-def _units(kernel: tf.Tensor, inputs: Sequence[int]) -> tf.Tensor:
-    """A power of two for each output, of which the sizes of its weights together are at most 2^14."""
-    taps = math.prod(kernel.shape[axis] for axis in inputs)
+def _units(kernel: tf.Tensor, inputs: Sequence[int], taps: int, limit: float) -> tf.Tensor:
+    """A power of two for each output, of which the sizes of its weights together are at most the limit."""
     assert taps <= _MOST_TAPS, f"{taps} taps are too many"
     sizes = tf.abs(kernel)
     fine = _power_below(tf.reduce_max(sizes, inputs, keepdims=True)) / _FINE
     # Rounding takes or adds half a step a weight at most, here and at last.
     most = tf.reduce_sum(tf.round(sizes * (1 / fine)), inputs, keepdims=True) + taps / 2
-    return fine * (2 * _power_below(most / (_LIMIT - taps / 2)))
+    return fine * (2 * _power_below(most / (limit - taps / 2)))
 
 
 def _power_below(x: tf.Tensor) -> tf.Tensor:

@@ -70,19 +70,19 @@ def test_result_is_close_to_that_of_float64(layer):
         assert 0 < error < 0.005 + taps / 2 ** 15   # half a unit a weight at most, of weights that are spread evenly
 
 
-def test_no_sum_leaves_what_float32_holds(monkeypatch):
+def test_no_sum_leaves_what_float32_holds():
     """Even where all values are as large as they can be, and all weights alike."""
     seen = []
-    monkeypatch.setattr(integers, "_unit", lambda x: tf.ones((1, 1, 1, 1)))
-
     def multiply(x, kernel):
-        seen.append(float(tf.reduce_max(tf.reduce_sum(tf.abs(kernel), (0, 1, 2)))))
+        largest = tf.reduce_max(tf.reduce_sum(tf.abs(kernel), (0, 1, 2))) * tf.reduce_max(tf.abs(x))
+        seen.append(float(largest))
         return tf.nn.conv2d(x, kernel, 1, "SAME")
 
-    for taps in (1, 7, 64, 900):
+    for taps in (1, 7, 64, 900, 2049, 8192):
         for kernel in (tf.ones((1, 1, taps, 2)), tf.random.normal((1, 1, taps, 50)), 1e-20 * tf.ones((1, 1, taps, 1))):
-            integers.product(multiply, tf.zeros((1, 2, 2, taps), tf.float64), kernel, (0, 1, 2))
-    assert max(seen) <= 2 ** 14 and min(seen) > 2 ** 11   # within the bound, and no more than three bits below it
+            x = tf.constant(2 - 2.0 ** -20, tf.float64) * tf.ones((1, 2, 2, taps), tf.float64)   # rounded up to a power
+            integers.product(multiply, x, kernel, (0, 1, 2))
+    assert max(seen) <= 2 ** 24 and min(seen) > 2 ** 21   # within the bound, and no more than three bits below it
 
 
 def test_map_of_zeros_and_a_dead_output_stay_zero():
@@ -109,7 +109,7 @@ def test_floats_of_training_are_multiplied_as_ever(layer):
     np.testing.assert_array_equal(layer[0](x), layer[1](x))
 
 
-@pytest.mark.parametrize("preset", ["nano-variable", "tiny"])
+@pytest.mark.parametrize("preset", ["elic", "nano-variable", "tiny"])
 def test_entropy_path_of_elic_holds_only_what_is_exact(preset):
     """Convolutions and ReLUs; any other layer with weights, or a sigma that needs a logarithm, would not be."""
     model = registry.build("hypmqw2022", registry.preset("hypmqw2022", preset))
