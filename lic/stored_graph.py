@@ -59,7 +59,7 @@ def save(folder: str) -> None:
     about: dict = {"format": FORMAT, "weights_id": weights_id.hex(), "num_strings": model.num_strings,
                    "model": _model_of(weights.describe(folder)), "arrays": sorted(variables), "functions": {}}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         functions = {"encode": graph.encode, "decode": graph.decode, "synthesise": graph.synthesise,
                      "bits": bits_map.traced(model), **({"probe": graph.probe} if model.gains else {})}
         for name, function in functions.items():

@@ -43,6 +43,15 @@ def test_sums_are_the_same_in_float32_and_float64_to_the_last_bit(layer, monkeyp
     np.testing.assert_array_equal(layer[0](a_map()).numpy(), narrow)
 
 
+@pytest.mark.parametrize("how", [{}, {"jit_compile": True}], ids=["a graph", "XLA"])
+def test_graphs_and_xla_compute_what_single_operations_do(layer, how):
+    """With weights as the bundled models have them, in half precision: many lie at a tie of their unit."""
+    for v in layer[0].weights:
+        v.assign(tf.cast(tf.cast(v, tf.float16), tf.float32))
+    made = tf.function(layer[0], autograph=False, **how)(a_map())
+    np.testing.assert_array_equal(made.numpy(), layer[0](a_map()).numpy())
+
+
 def test_order_of_the_inputs_does_not_matter(monkeypatch):
     """Only where no sum is rounded; in float32 as it was, the order shows."""
     layer, order = Conv(24, 3), np.random.default_rng(2).permutation(40)
@@ -140,3 +149,5 @@ def test_numbers_are_powers_of_two_apart_from_the_value():
     x = tf.constant([1.0, 1.9999999, 2.0, 3.0, 0.75, 0.0], tf.float32)
     np.testing.assert_array_equal(integers._power_below(x)[:-1], [1, 1, 2, 2, 0.5])
     assert integers._power_below(x)[-1] > 0
+    powers = 2.0 ** tf.range(-80.0, 80.0)
+    np.testing.assert_array_equal(tf.function(integers._inverse)(powers) * powers, np.ones(160))
