@@ -57,7 +57,27 @@ def fan_in_uniform():
     return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-class Conv(Layer):
+class _Multiplying(Layer):
+    """A layer whose kernel multiplies maps.
+
+    Attributes:
+      product: what multiplies instead where the input is float64, or None (`lic.integers`).
+    """
+
+    product: Product | None = None
+
+    def _multiplied(self, multiply, x, inputs):
+        """multiply(x, kernel), a sum over the axes `inputs` of the kernel."""
+        if self.product and x.dtype == tf.float64:
+            return self.product(multiply, x, self.taps(tf.float32), inputs)
+        return multiply(x, self.taps(x.dtype))
+
+    def taps(self, dtype) -> tf.Tensor:
+        """The kernel in the type asked for."""
+        return tf.cast(self.kernel, dtype)
+
+
+class Conv(_Multiplying):
     """Convolution with bias: (b, h, w, c) -> (b, h/stride, w/stride, filters).
 
     Args:
@@ -73,7 +93,6 @@ class Conv(Layer):
         super().__init__(**kwargs)
         self.filters, self.side, self.stride, self.activation = filters, kernel, stride, activation
         self.padding, self.use_bias, self.rdft = padding, use_bias, rdft
-        self.product: Product | None = None
 
     def build(self, shape):
         taps = (self.side, self.side, shape[-1], self.filters)
@@ -91,7 +110,7 @@ class Conv(Layer):
 
     def taps(self, dtype) -> tf.Tensor:
         """The kernel (k, k, in, out) in the type asked for."""
-        kernel = tf.cast(self.kernel, dtype)
+        kernel = super().taps(dtype)
         if not self.rdft:
             return kernel
         flat = tf.tensordot(tf.constant(rdft_basis(self.side).T, dtype), kernel, 1)
@@ -120,10 +139,7 @@ class Conv(Layer):
         return slice(first, first + 2)
 
     def call(self, x):
-        if self.product and x.dtype == tf.float64:
-            x = self.product(self._convolve, x, self.taps(tf.float32), (0, 1, 2))
-        else:
-            x = self._convolve(x, self.taps(x.dtype))
+        x = self._multiplied(self._convolve, x, (0, 1, 2))
         if self.bias is not None:
             x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
@@ -140,7 +156,7 @@ class Conv(Layer):
         return tf.nn.conv2d(tf.pad(x, _paddings(self.side)), kernel, self.stride, "VALID")
 
 
-class Deconv(Layer):
+class Deconv(_Multiplying):
     """Transposed convolution with bias: (b, h, w, c) -> (b, h * stride, w * stride, filters).
 
     "symmetric" is PyTorch's padding k // 2 with output padding stride - 1; "same" is TensorFlow's, one pixel off.
@@ -152,7 +168,6 @@ class Deconv(Layer):
         super().__init__(**kwargs)
         self.filters, self.side, self.stride = filters, kernel, stride
         self.activation, self.padding = activation, padding
-        self.product: Product | None = None
 
     def build(self, shape):
         taps = (self.side, self.side, self.filters, shape[-1])
@@ -173,11 +188,7 @@ class Deconv(Layer):
         self.bias.assign(np.pad(bias, (0, self.filters - c)))
 
     def call(self, x):
-        multiply = self._by_subpixels if self._is_narrow else self._transposed
-        if self.product and x.dtype == tf.float64:
-            x = self.product(multiply, x, self.kernel, (0, 1, 3))
-        else:
-            x = multiply(x, tf.cast(self.kernel, x.dtype))
+        x = self._multiplied(self._by_subpixels if self._is_narrow else self._transposed, x, (0, 1, 3))
         x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
 

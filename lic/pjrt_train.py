@@ -28,6 +28,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from lic.clock import Clock
 from lic.errors import DataError, UsageError, UserError
 from lic.files import shown
 from lic.pjrt import folder as folders
@@ -62,10 +63,11 @@ class Run:
         self.step = self.saved = int(self.state["steps"])
         self.program = _program(folders.read_hlo(a.folder, about), about, a.bfloat16)
         self.log = folders.Log(a.folder, ["step", *about["figures"], "learning_rate", "lambda"], self.step)
-        self.at_once = a.steps_per_call or (1 if self.program.is_processor else _AT_ONCE)
+        wanted = a.steps_per_call or (1 if self.program.is_processor else _AT_ONCE)
+        self.at_once = min(wanted, a.log_every, a.save_every)   # no call makes more; the rest would only take memory
         self.batches = pictures.batches(source, size, self.side, a.seed, self.step, a.threads, self.at_once)
         self.drops = drops_of(a.lr_schedule, a.lr_steps)
-        self.stopped, self.start = False, time.monotonic()
+        self.stopped, self.clock = False, Clock(a.minutes)
         _say(f"{about['script']} {about['preset']}, {source.count} pictures, batches of {size} x {self.side}x"
              f"{self.side}, step {self.step} of {a.steps}")
 
@@ -89,10 +91,7 @@ class Run:
         _say(f"step {self.step} of {self.a.steps}: saved in '{shown(self.a.folder)}'")
 
     def _is_over(self) -> bool:
-        return self.step >= self.a.steps or self.stopped or self._elapsed() >= 1
-
-    def _elapsed(self) -> float:
-        return (time.monotonic() - self.start) / (60 * self.a.minutes)
+        return self.step >= self.a.steps or self.stopped or self.clock.is_up
 
     def _stop(self, *_) -> None:
         if self.stopped:
@@ -133,7 +132,7 @@ class Run:
     def _rate(self, step: int) -> float:
         a = self.a
         return learning_rate(step, a.steps, rate=a.learning_rate, schedule=a.lr_schedule, warmup=a.warmup_steps,
-                             drops=self.drops, elapsed=self._elapsed())
+                             drops=self.drops, elapsed=self.clock.elapsed)
 
     def _look(self, rows: list[list], seconds: float) -> None:
         """Logs steps and tells of their means; stops at a loss that is no number."""

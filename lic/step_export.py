@@ -38,7 +38,7 @@ from lic.training.folder import make, read
 from lic.training.settings import check, check_preset
 
 _RUNNER = "pjrt_train.pyz"
-_RUNNER_MODULES = ("__init__", "errors", "drafts", "files", "pjrt_train", "pjrt/__init__", "pjrt/folder",
+_RUNNER_MODULES = ("__init__", "errors", "clock", "drafts", "files", "pjrt_train", "pjrt/__init__", "pjrt/folder",
                    "pjrt/pictures", "pjrt/program", "pjrt/schedule")
 
 

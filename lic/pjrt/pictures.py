@@ -21,7 +21,7 @@ import numpy as np
 from lic import drafts, files
 from lic.errors import DataError, UsageError
 
-_KEPT = 2 << 30    # bytes of decoded pictures that stay in memory: a small collection is decoded once
+_KEPT = 2 << 30   # bytes of decoded pictures that stay in memory: a small collection is decoded once
 _ATTEMPTS = 100   # so many pictures in a row that can't be decoded end a run
 _AHEAD = 4        # batches that are made while a step runs, at least
 _MODES = ("RGB", "L", "P", "RGBA", "LA", "1")   # those of 8 bits

@@ -77,7 +77,7 @@ class Program:
 
     def _loop(self, state, count, arguments):
         most = len(arguments[next(iter(self._each))])
-        results = {name: np.zeros((most, *o["shape"]), o["dtype"]) for name, o in self.about["outputs"].items()
+        results = {name: jax.numpy.zeros((most, *o["shape"]), o["dtype"]) for name, o in self.about["outputs"].items()
                    if name not in state}
 
         def step(i, carried):
@@ -86,7 +86,7 @@ class Program:
             state, new = self._bind(state, now)
             return state, {name: values.at[i].set(new[name]) for name, values in results.items()}
 
-        return jax.lax.fori_loop(0, count, step, (state, jax.tree.map(jax.numpy.asarray, results)))
+        return jax.lax.fori_loop(0, count, step, (state, results))
 
     def _lower(self, context, *values):
         module = ir.Module.parse(self._module)

@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 
+from lic.clock import Clock
 from lic.data import WHOLE, Share, Source
 from lic.errors import DataError, UsageError, UserError
 from lic.training import cluster as clusters
 from lic.training import reports
-from lic.training.clock import Clock
 from lic.training.cluster import Cluster
 from lic.training.interrupts import deaf
 

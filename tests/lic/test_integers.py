@@ -52,7 +52,7 @@ def test_graphs_and_xla_compute_what_single_operations_do(layer, how):
     np.testing.assert_array_equal(made.numpy(), layer[0](a_map()).numpy())
 
 
-def test_order_of_the_inputs_does_not_matter(monkeypatch):
+def test_order_of_the_inputs_does_not_matter():
     """Only where no sum is rounded; in float32 as it was, the order shows."""
     layer, order = Conv(24, 3), np.random.default_rng(2).permutation(40)
     x = a_map()
@@ -82,6 +82,7 @@ def test_result_is_close_to_that_of_float64(layer):
 def test_no_sum_leaves_what_float32_holds():
     """Even where all values are as large as they can be, and all weights alike."""
     seen = []
+
     def multiply(x, kernel):
         largest = tf.reduce_max(tf.reduce_sum(tf.abs(kernel), (0, 1, 2))) * tf.reduce_max(tf.abs(x))
         seen.append(float(largest))

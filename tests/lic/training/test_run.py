@@ -14,10 +14,10 @@ from PIL import Image
 
 from config import Training
 from lic import images, loading, metrics, weights
+from lic.clock import Clock
 from lic.distortion import ms_ssim_loss
 from lic.errors import DataError
 from lic.training import Interrupted, Schedule, restore_model
-from lic.training.clock import Clock
 from lic.training.recovery import NotFinite
 from tests.lic.training.runs import SCRIPT, all_of, events, run_of, smooth, train, with_ctrl_c_in_step
 

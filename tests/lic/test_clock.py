@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lic.training.clock import Clock
+from lic.clock import Clock
 
 
 def test_clock_goes_from_nothing_to_all_of_its_minutes_and_never_without_a_limit(monkeypatch):
