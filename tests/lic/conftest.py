@@ -132,7 +132,7 @@ def toy_step():
     return write
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")   # its event loop in this thread would disturb later tests, notebooks among them
 def chromium():
     """A browser without a window."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
