@@ -288,6 +288,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType({
 VARIABLE = "-variable"     # ends the name of a preset with many rates
 QUALITIES = (1.0, 100.0)   # the ends of the ladder below
 DEFAULT_QUALITY = 50.0
+MAX_EFFORT = 10000   # steps of refining a latent; after some hundreds nothing is left to gain
 _LADDER = tuple(0.0004 * 200 ** (i / 7) for i in range(8))   # on Kodak about 0.1 to 1.4 bits per pixel
 
 

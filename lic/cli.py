@@ -106,6 +106,16 @@ def _within(least: float, most: float) -> Callable[[str], float]:
     return number
 
 
+def _effort(text: str) -> int:
+    effort = int(text)
+    if not 0 <= effort <= config.MAX_EFFORT:
+        raise argparse.ArgumentTypeError(f"'{text}' is not within 0..{config.MAX_EFFORT}")
+    return effort
+
+
+_effort.__name__ = "number"
+
+
 def _port(text: str) -> int:
     port = int(text)
     if not 1 <= port <= 65535:
@@ -151,6 +161,13 @@ def _add_against(parser) -> None:
                         help="of jpeg, webp, avif, jpeg2000, jxl; '' for none (default: jpeg,webp,avif)")
 
 
+def _add_effort(parser) -> None:
+    parser.add_argument("--effort", type=_effort, default=0, metavar="STEPS",
+                        help="refine each picture's latent by so many steps of gradient descent: smaller files that "
+                             "decode as ever, for a few times the time of coding a step; of a model with many rates "
+                             "(default: 0; 10 is a beginning, 40 gives most)")
+
+
 def _add_model_path(parser) -> None:
     parser.add_argument("--model_path", metavar="DIR",
                         help="a trained model, a training run or an exported model (default: the bundled one)")
@@ -186,6 +203,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     wish.add_argument("--bpp", type=_positive, metavar="BITS",
                       help="the quality whose file has about so many bits a pixel, found by at most 7 estimates")
     wish.add_argument("--psnr", type=_positive, metavar="DB", help="the same for the PSNR of what is decoded, in dB")
+    _add_effort(p)
     p.add_argument("--verify", action="store_true", help="decode each file again before it is written")
     _add_model_path(p)
 
@@ -208,6 +226,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
     p.add_argument("--model_path", nargs="+", metavar="MODEL",
                    help="folders of models, or names of scripts for their bundled ones (default: the bundled one); "
                         "models of one rate and one preset make a curve together")
+    _add_effort(p)
     _add_against(p)
     p.add_argument("--out", default="report", metavar="DIR",
                    help="folder of the report, which may hold an older one (default: report)")

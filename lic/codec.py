@@ -7,10 +7,12 @@ beside the weights (`lic.stored_graph`). The same pixels give the same bytes by 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +26,11 @@ from lic.errors import DataError, UsageError
 from lic.latents import Latents
 from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, tile_of
 
+if TYPE_CHECKING:
+    from lic.refining import Refiner
+
 Progress = Callable[[Iterable], Iterable]
+_EFFORTS_MEMORY = 3   # times what coding takes; measured 0.9 (hypmqw2022 nano), 1.5 (lsk2023), 2.8 (zyc2022)
 
 
 class Codec:
@@ -35,10 +41,13 @@ class Codec:
       about: what its model.json says.
       start: the first twelve bytes of its files.
       bits_of: what `lic.bits_map` made of the model, where that is at hand.
+      refiner: makes the model's `lic.refining.Refiner`, where the model is at hand.
     """
 
-    def __init__(self, graph, about: dict, start: bytes, bits_of: Callable | None = None):
+    def __init__(self, graph, about: dict, start: bytes, bits_of: Callable | None = None,
+                 refiner: Callable[[], Refiner] | None = None):
         self.graph, self.about, self._start, self._bits_of = graph, about, start, bits_of
+        self._make_refiner, self._one_makes = refiner, threading.Lock()
         self._preset = registry.described(about)
 
     @property
@@ -65,6 +74,20 @@ class Codec:
         if not config.QUALITIES[0] <= quality <= config.QUALITIES[1]:
             raise UsageError(f"the quality {quality:g} is not within {config.QUALITIES[0]:g}..{config.QUALITIES[1]:g}")
         return bitstream.quality_of(bitstream.quality_byte(quality))
+
+    def check_effort(self, effort: int) -> None:
+        """Raises a UsageError where there is no such effort, or this model can make none."""
+        if not 0 <= effort <= config.MAX_EFFORT:
+            raise UsageError(f"the effort {effort} is not within 0..{config.MAX_EFFORT}")
+        if effort and not self.variable:
+            raise UsageError("this model has one rate and takes no effort: it knows no lambda; give one of many rates")
+        if effort and not self._make_refiner:
+            raise UsageError("an effort needs the model's networks: an exported model takes none")
+
+    @functools.cached_property
+    def _refiner(self) -> Refiner:
+        assert self._make_refiner
+        return self._make_refiner()
 
     def probe(self, pixels: np.ndarray, quality: float, progress: Progress = iter) -> tuple[float, float]:
         """uint8 (h, w, 3) -> (bits per pixel, PSNR in dB) that a file of this quality has, about; nothing is coded."""
@@ -110,25 +133,28 @@ class Codec:
         return self.compress_pixels(read(picture).pixels, **options)
 
     def compress_pixels(self, pixels: np.ndarray, tile: int | None = None, verify: bool = False,
-                        progress: Progress = iter, quality: float | None = None) -> bytes:
+                        progress: Progress = iter, quality: float | None = None, effort: int = 0) -> bytes:
         """uint8 (h, w, 3) -> the bytes of a file.
 
         Args:
           tile: side of the largest tiles in pixels, a multiple of 128; 0 for a picture in one piece, None for what fits
             into memory.
           verify: decode the file's symbols again and compare them with those that were encoded.
-          progress: wraps the tiles, as `tqdm` does.
+          progress: wraps the tiles, and the steps of an effort, as `tqdm` does.
           quality: 1..100, kept in halves, of a model with many rates.
+          effort: steps of refinement (`lic.refining`), each about as long as coding: smaller files; 0 for none.
         Raises:
           DataError: the picture is too large for the format or the memory, or does not decode again.
-          UsageError: there is no such quality, or the model has one rate.
+          UsageError: there is no such quality or effort, or the model can't make one.
         """
         quality = self.settled_quality(quality)
+        self.check_effort(effort)
         self._check_sides(pixels)
         height, width = pixels.shape[:2]
-        tiling = Tiling(height, width, self._tile_of(height, width, tile))
+        tiling = Tiling(height, width, self._tile_of(height, width, tile, effort))
         windows = ((tiling.window(box), box) for box in progress(tiling))
-        coded = [self._encode(pixels[window.slices][None], box.within(window), quality)[0] for window, box in windows]
+        coded = [self._encode(pixels[window.slices][None], box.within(window), quality, effort, progress)[0]
+                 for window, box in windows]
         data = self._file(height, width, coded, tiling.tile if len(tiling) > 1 else None, quality)
         if verify:
             self.verify(data)
@@ -149,27 +175,32 @@ class Codec:
             return 0
         return max(1, int(memory.budget() // (self._preset.bytes_per_pixel * height * width)))
 
-    def memory_of(self, height: int, width: int) -> float:
+    def memory_of(self, height: int, width: int, effort: int = 0) -> float:
         """Bytes of working memory that a picture of this size takes, in tiles where it is large, about."""
-        return min(self._preset.bytes_per_pixel * height * width, memory.budget())
+        return min(self._bytes_per_pixel(effort) * height * width, memory.budget())
+
+    def _bytes_per_pixel(self, effort: int = 0) -> int:
+        return self._preset.bytes_per_pixel * (_EFFORTS_MEMORY if effort else 1)
 
     def _check_sides(self, pixels: np.ndarray) -> None:
         if max(pixels.shape[:2]) > bitstream.MAX_SIDE:
             raise DataError(f"the picture's sides {pixels.shape[1]} x {pixels.shape[0]} exceed {bitstream.MAX_SIDE}")
 
-    def _tile_of(self, height: int, width: int, side: int | None) -> tuple[int, int] | None:
+    def _tile_of(self, height: int, width: int, side: int | None, effort: int = 0) -> tuple[int, int] | None:
         if side is None:
-            side = memory.tile_side(self._preset.bytes_per_pixel, memory.budget())
+            side = memory.tile_side(self._bytes_per_pixel(effort), memory.budget())
         check_side(side)
         return tile_of(height, width, side) if 0 < side < max(height, width) else None
 
-    def _encode(self, windows: np.ndarray, box: Box, quality: float) -> list[_Tile]:
+    def _encode(self, windows: np.ndarray, box: Box, quality: float, effort: int = 0, progress: Progress = iter
+                ) -> list[_Tile]:
         """Windows (b, h, w, 3) -> what `box` holds of each, coded on a grid that no value is in doubt on."""
-        self._demand(windows[..., 0].size)
+        self._demand(windows[..., 0].size, effort)
         margin = ARITHMETICS[self.about["arithmetic"]].margin
         phase, qualities = np.zeros(len(windows), np.int32), np.full(len(windows), quality, np.float32)
+        encode = self._encoder(windows, np.array(box, np.int32), qualities, effort, progress)
         for _ in range(bitstream.PHASES):
-            coded = Coded(*self._run(self.graph.encode, windows, np.array(box, np.int32), phase, qualities))
+            coded = Coded(*self._run(encode, phase))
             doubtful = (coded.slack < margin) & (phase < bitstream.PHASES - 1)
             if not doubtful.any():
                 break
@@ -177,6 +208,16 @@ class Codec:
         return [_Tile(int(phase[i]), tuple(map(int, coded.checks[i])), tuple(coded.strings[i]),
                       tuple(map(int, coded.escapes[i, :coded.num_escapes[i]])), int(coded.crc[i]))
                 for i in range(len(windows))]
+
+    def _encoder(self, windows: np.ndarray, box: np.ndarray, qualities: np.ndarray, effort: int, progress: Progress
+                 ) -> Callable:
+        """What codes the windows, given a phase of each."""
+        if not effort:
+            return lambda phase: self.graph.encode(windows, box, phase, qualities)
+        with self._one_makes:   # threads may ask at the same time
+            refiner = self._refiner
+        y = self._run(refiner.latent, windows, box, qualities, effort, progress)
+        return lambda phase: refiner.encode(y, phase)
 
     def _file(self, height: int, width: int, tiles: Sequence[_Tile], tile: tuple[int, int] | None, quality: float
               ) -> bytes:
@@ -275,8 +316,8 @@ class Codec:
         self._demand(y_hat[..., 0].size * LATENT_STRIDE ** 2)
         return self._run(self.graph.synthesise, y_hat, np.array(box, np.int32), np.array(qualities, np.float32))
 
-    def _demand(self, pixels: int) -> None:
-        memory.demand(pixels, self._preset.bytes_per_pixel, "this picture, or one of its tiles,")
+    def _demand(self, pixels: int, effort: int = 0) -> None:
+        memory.demand(pixels, self._bytes_per_pixel(effort), "this picture, or one of its tiles,")
 
     def check(self, header: Header) -> None:
         """Raises a DataError where a file's header does not fit this codec."""

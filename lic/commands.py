@@ -77,13 +77,14 @@ def compress(script: str, a: argparse.Namespace) -> int:
             picture = images.read(source)
             notes += picture.notes
         quality, restored = a.quality, None
-        with room.of(coder.memory_of(*picture.pixels.shape[:2])):
+        with room.of(coder.memory_of(*picture.pixels.shape[:2], a.effort)):
             if a.bpp or a.psnr:
                 with watch("choose the quality"):
                     quality, missed = _nearest_quality(coder, picture.pixels, a)
                     notes += missed
             with watch("compress"):
-                data = coder.compress_pixels(picture.pixels, a.tile, a.verify, bar("compressing"), quality)
+                data = coder.compress_pixels(picture.pixels, a.tile, a.verify, bar("compressing"), quality,
+                                             a.effort)
             if a.verbose:
                 with watch("decompress"):
                     restored = coder.decompress(data, progress=bar("decompressing"))
@@ -107,6 +108,7 @@ def compress(script: str, a: argparse.Namespace) -> int:
 def _check_wish(coder, a: argparse.Namespace) -> None:
     if not coder.variable and (a.quality or a.bpp or a.psnr):
         raise UsageError("the model has one rate: --quality, --bpp and --psnr go with models of many rates")
+    coder.check_effort(a.effort)
 
 
 def _nearest_quality(coder, pixels, a: argparse.Namespace) -> tuple[float, list[str]]:
@@ -253,11 +255,11 @@ def evaluate(script: str, a: argparse.Namespace) -> int:
     report.check_target(a.out)
     against = classical.chosen(a.against)
     coders = [_codec(folder, a.runtime) for folder in folders]
-    settings = learned.settings(coders, a.quality) + classical.settings(against)
+    settings = learned.settings(coders, a.quality, a.effort) + classical.settings(against)
     learned.warm_up(coders)
     with _counter(len(paths) * len(settings)) as bar:
         measured = measuring.measure(paths, settings, samples.evenly(paths), bar, functools.partial(_tell, script))
-    found = results(measured, learned.about(coders), against)
+    found = results(measured, learned.about(coders, a.effort), against)
     print(report.summary(found))
     report.write(found, a.out)
     print(f"report in '{files.shown(os.path.join(a.out, 'index.html'))}'")
@@ -362,11 +364,11 @@ def _counter(total: int):
 
 
 def _bar(what: str) -> Progress:
-    """A bar over the tiles of a picture that has several."""
+    """A bar over the tiles of a picture that has several, or over steps of refinement."""
     from tqdm import tqdm
 
-    def bar(tiles):
-        return tqdm(tiles, desc=what, unit="tile", leave=False, disable=len(tiles) < 2 or not sys.stderr.isatty())
+    def bar(steps):
+        return tqdm(steps, desc=what, unit="step", leave=False, disable=len(steps) < 2 or not sys.stderr.isatty())
 
     return bar
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from lic import bitstream, graph_bitstream, images, tiling, weights
 from lic.arithmetic import FLOAT32
 from lic.coded import Coded
-from lic.model import LatentCodec, flat
+from lic.model import Encoded, LatentCodec, flat
 from lic.tiling import LATENT_STRIDE, STRIDE
 
 
@@ -57,7 +57,11 @@ class FileGraph(tf.Module):
 
 def _encode(model: LatentCodec, pixels, box, phase, quality) -> Coded:
     """Windows (b, h, w, 3) -> what `box` holds of each, coded."""
-    encoded = model.encode(tf.cast(pixels, tf.float32), box, phase, quality)
+    return coded_of(model, model.encode(tf.cast(pixels, tf.float32), box, phase, quality))
+
+
+def coded_of(model: LatentCodec, encoded: Encoded) -> Coded:
+    """What a file holds of encoded pictures."""
     strings = tf.ensure_shape(tf.stack(encoded.strings, 1), (None, model.num_strings))
     checks = tf.stack([_of_each(graph_bitstream.symbol_check, s, tf.int32) for s in encoded.symbols], 1)
     return Coded(strings, checks, encoded.escapes.to_tensor(), tf.cast(encoded.escapes.row_lengths(), tf.int32),

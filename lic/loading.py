@@ -32,11 +32,12 @@ def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: conf
     """A codec of a frozen model."""
     from lic import bits_map
     from lic.file_graph import FileGraph
+    from lic.refining import Refiner
     start = bitstream.prefix(_arithmetic_of(runtime), model.preset.code, 0, weights_id)
     side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
     about = {**about, **registry.describe(script, model.preset)}
     about = _about(about, weights_id, model.num_strings, runtime)
-    return Codec(FileGraph(model, start, side), about, start, bits_map.traced(model))
+    return Codec(FileGraph(model, start, side), about, start, bits_map.traced(model), lambda: Refiner(model))
 
 
 def _about(about: dict, weights_id: bytes, num_strings: int, runtime: config.Runtime) -> dict:
@@ -105,7 +106,13 @@ def _load_stored(folder: str, runtime: config.Runtime) -> Codec | None:
     identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
     start = bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity)
     about = registry.describe(about["script"], preset)
-    return Codec(graph, _about(about, identity, graph.num_strings, runtime), start, lambda *of: graph.bits(*of))
+
+    def refiner():
+        from lic.refining import Refiner
+        return Refiner(weights.load(folder, **_options(runtime))[0])
+
+    return Codec(graph, _about(about, identity, graph.num_strings, runtime), start, lambda *of: graph.bits(*of),
+                 refiner)
 
 
 def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:

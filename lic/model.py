@@ -72,7 +72,7 @@ def pad(x: tf.Tensor, multiple: int = STRIDE) -> tf.Tensor:
     return x
 
 
-def _cut(y: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+def cut(y: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     """The latents of a box of pixels, rounded up to whole ones of z."""
     top, left, height, width = tf.unstack(box)
     bottom, right = top + -(-height // STRIDE) * STRIDE, left + -(-width // STRIDE) * STRIDE
@@ -160,16 +160,21 @@ class LatentCodec(tf.keras.Model):
           per_position: whether bits stay apart for each position of y and z.
         """
         arithmetic = CONTINUOUS if training else arithmetic or self.arithmetic
-        axes, total = (1, self.context.joined) if per_position else (3, tf.add_n)
         y = self.analyse(pad(x), quality)
+        em_y = GaussianModel(floor=self.likelihood_floor, axes=1 if per_position else 3)
+        coder = Estimator(em_y, self.context.parts(y), arithmetic, training)
+        return self.estimate_latent(y, coder, tf.shape(x)[1:3], quality)
+
+    def estimate_latent(self, y: tf.Tensor, coder: Estimator, size: tf.Tensor, quality: tf.Tensor | None = None
+                        ) -> Estimate:
+        """The same of a latent of pictures of a size (height, width), whose parts the coder holds."""
+        axes = coder.entropy_model.coding_rank
         z = self.h_a(y) - self.z_median
         em_z = FactorisedModel(self.prior, floor=self.likelihood_floor, axes=axes)
-        _, bits_z = em_z(z, training=training)
-        em_y = GaussianModel(floor=self.likelihood_floor, axes=axes)
-        coder = Estimator(em_y, self.context.parts(y), arithmetic, training)
-        y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, arithmetic), coder)
-        x_hat = self.synthesise(y_hat, quality)[:, :tf.shape(x)[1], :tf.shape(x)[2]]
-        return Estimate(x_hat, y_hat, total(coder.bits), bits_z)
+        _, bits_z = em_z(z, training=coder.training)
+        y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, coder.arithmetic), coder)
+        x_hat = self.synthesise(y_hat, quality)[:, :size[0], :size[1]]
+        return Estimate(x_hat, y_hat, (tf.add_n if axes == 3 else self.context.joined)(coder.bits), bits_z)
 
     def call(self, x, training=False):
         return self.estimate(x, training).x_hat
@@ -219,12 +224,15 @@ class LatentCodec(tf.keras.Model):
           quality: (b,) as of `analyse`.
         """
         y = self.analyse(pad(x), quality)
-        y = y if box is None else _cut(y, box)
+        return self.encode_latent(y if box is None else cut(y, box), phase)
+
+    def encode_latent(self, y: tf.Tensor, phase: tf.Tensor | None = None) -> Encoded:
+        """The same of a latent (b, h/16, w/16, M)."""
         z = coders.bounded_symbols(self.h_a(y) - self.z_median)
         z_string, z_escaped = self.em_z.encode(z)
         coder = Encoder(self.em_y, self.context.parts(y), self.arithmetic, phase)
         self.context.code(self.hyper(self._z_hat(z), self.arithmetic), coder)
-        slack = tf.reduce_min(coder.slack, 0) if coder.slack else tf.fill(tf.shape(x)[:1], tf.constant(0.5, tf.float64))
+        slack = tf.reduce_min(coder.slack, 0) if coder.slack else tf.fill(tf.shape(y)[:1], tf.constant(0.5, tf.float64))
         symbols = [z, *coder.symbols]
         escapes = tf.ragged.boolean_mask(flat(symbols), flat([z_escaped, *coder.escaped]))
         return Encoded([z_string, *coder.strings], symbols, escapes, slack)

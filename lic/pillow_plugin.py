@@ -3,10 +3,10 @@
 `import lic` registers the format, as Pillow looks for no plugins by itself. Files of the bundled models are recognised;
 those of another are after `register("folder of the model")`. `save` takes
 
-    model         name of a bundled model or folder of any; default: the bundled one for every rate
-    quality       1..100, of a model for many rates
-    tile, verify  as `lic.codec.Codec.compress_pixels`
-    exif, xmp     metadata to keep: an `Image.Exif` or bytes
+    model                 name of a bundled model or folder of any; default: the bundled one for every rate
+    quality               1..100, of a model for many rates
+    effort, tile, verify  as `lic.codec.Codec.compress_pixels`
+    exif, xmp             metadata to keep: an `Image.Exif` or bytes
 
 Gotchas:
 * `open` reads the header, `load` decodes, and only then TensorFlow comes up;
@@ -105,7 +105,7 @@ def _save(models: codecs.Codecs, image: Image.Image, file: IO[bytes], _: str | b
         from lic import images
         codec = models.named(str(wanted.get("model", codecs.DEFAULT)))
         picture = images.from_pil(image)
-        options = {name: wanted[name] for name in ("quality", "tile", "verify") if name in wanted}
+        options = {name: wanted[name] for name in ("quality", "effort", "tile", "verify") if name in wanted}
         data = _with_chunks(codec.compress_pixels(picture.pixels, **options), _chunks(wanted))
     for note in picture.notes:
         warnings.warn(note, stacklevel=3)   # at the line that calls `save`

@@ -18,25 +18,29 @@ if TYPE_CHECKING:
 QUALITIES = (10.0, 30.0, 50.0, 70.0, 90.0)   # of a model of variable rate, which has all of 1..100
 
 
-def settings(codecs: Sequence[Codec], qualities: Sequence[float] | None) -> list[Setting]:
+def settings(codecs: Sequence[Codec], qualities: Sequence[float] | None, effort: int = 0) -> list[Setting]:
     """Each model at each of its rates.
 
     Args:
       qualities: of the models of variable rate, 1..100; None for QUALITIES.
+      effort: steps of refinement of each file.
     Raises:
-      UsageError: a model is there twice, or no model takes the qualities.
+      UsageError: a model is there twice, no model takes the qualities, or one can't make the effort.
     """
     _refuse_twins(codecs)
+    for codec in codecs:
+        codec.check_effort(effort)
     if qualities and not any(codec.variable for codec in codecs):
         raise UsageError("the model has one rate: leave --quality out, or give a model of variable rate")
-    names = _names(codecs)
-    return [setting for codec, name in zip(codecs, names) for setting in _of(codec, name, qualities or QUALITIES)]
+    names = _names(codecs, effort)
+    return [setting for codec, name in zip(codecs, names)
+            for setting in _of(codec, name, qualities or QUALITIES, effort)]
 
 
-def about(codecs: Sequence[Codec]) -> list[dict]:
+def about(codecs: Sequence[Codec], effort: int = 0) -> list[dict]:
     """What each model is."""
     return [{"curve": name, "script": c.about["script"], "preset": c.about["preset"], "weights_id": c.weights_id,
-             "variable_rate": c.variable} for c, name in zip(codecs, _names(codecs))]
+             "variable_rate": c.variable, "effort": effort} for c, name in zip(codecs, _names(codecs, effort))]
 
 
 def warm_up(codecs: Sequence[Codec]) -> None:
@@ -45,10 +49,10 @@ def warm_up(codecs: Sequence[Codec]) -> None:
         codec.decompress(codec.compress_pixels(np.full((64, 64, 3), 127, np.uint8)))
 
 
-def _of(codec: Codec, name: str, qualities: Sequence[float]) -> list[Setting]:
+def _of(codec: Codec, name: str, qualities: Sequence[float], effort: int) -> list[Setting]:
     if not codec.variable:
         return [Setting(name, codec.weights_id, None, codec.compress_pixels, codec.decompress)]
-    encoders = ((q, functools.partial(codec.compress_pixels, quality=q)) for q in sorted(set(qualities)))
+    encoders = ((q, functools.partial(codec.compress_pixels, quality=q, effort=effort)) for q in sorted(set(qualities)))
     return [Setting(name, codec.weights_id, q, encode, codec.decompress) for q, encode in encoders]
 
 
@@ -58,9 +62,10 @@ def _refuse_twins(codecs: Sequence[Codec]) -> None:
             raise UsageError(f"model {codec} is given {count} times: give each once")
 
 
-def _names(codecs: Sequence[Codec]) -> list[str]:
+def _names(codecs: Sequence[Codec], effort: int) -> list[str]:
     """The name of each codec's curve: script and preset, and the weights id where that would mean several curves."""
-    presets = [f"{c.about['script']} {c.about['preset']}" for c in codecs]
+    made = f", effort {effort}" if effort else ""
+    presets = [f"{c.about['script']} {c.about['preset']}{made}" for c in codecs]
     curves = {(name, c.weights_id if c.variable else "") for name, c in zip(presets, codecs)}
     several = {name for name, count in Counter(name for name, _ in curves).items() if count > 1}
     return [f"{name} {c.weights_id if c.variable else 'of fixed rates'}" if name in several else name

@@ -44,11 +44,14 @@ class FakeCodec:
     def __init__(self, script: str, preset: str, weights_id: str, variable: bool = False):
         self.about, self.weights_id, self.variable = {"script": script, "preset": preset}, weights_id, variable
 
-    def compress_pixels(self, pixels, tile=None, verify=False, progress=iter, quality=None) -> bytes:
+    def compress_pixels(self, pixels, tile=None, verify=False, progress=iter, quality=None, effort=0) -> bytes:
         assert quality is None or self.variable
         lost = 4 if quality is None else 7 - round(1 + 6 * (quality - 1) / 99)
         return bytes([lost, *(side >> shift & 255 for side in pixels.shape[:2] for shift in (8, 0))]) + zlib.compress(
             (pixels >> lost).tobytes())
+
+    def check_effort(self, effort: int) -> None:
+        assert not effort or self.variable
 
     def decompress(self, data: bytes) -> np.ndarray:
         lost, height, width = data[0], data[1] * 256 + data[2], data[3] * 256 + data[4]

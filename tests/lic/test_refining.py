@@ -1,0 +1,135 @@
+"""A latent that is refined for its picture: files that cost less, and that any decoder reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import config
+from lic import loading, metrics, refining, registry, stored_graph, weights
+from lic.coders import GaussianModel, scale_of_index
+from lic.errors import UsageError
+from lic.model import pad
+
+SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
+
+
+@pytest.fixture(scope="module")
+def folders(lively, tmp_path_factory):
+    """The folder of a tiny model for many rates of a script, made when it is asked for."""
+    made: dict = {}
+
+    def folder_of(script: str):
+        if script not in made:
+            model = lively(script, registry.preset(script, "tiny-variable"))
+            model.freeze()
+            made[script] = tmp_path_factory.mktemp("many") / script
+            weights.save(model, script, str(made[script]))
+        return made[script]
+
+    return folder_of
+
+
+@pytest.fixture(scope="module")
+def codec(folders):
+    return loading.load(str(folders("hypmqw2022")), stored=False)
+
+
+@pytest.fixture(scope="module")
+def x(picture):
+    return picture(100, 150, seed=4)[0].astype(np.uint8)
+
+
+def cost(codec, x, data: bytes, quality: float) -> float:
+    """What training minimises: bits a pixel + lambda * MSE, of a file."""
+    ladder = codec._preset.lambdas
+    lmbda = ladder[0] * (ladder[-1] / ladder[0]) ** ((quality - 1) / 99)
+    return metrics.bits_per_pixel(len(data), *x.shape[:2]) + lmbda * metrics.mse(x, codec.decompress(data))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_refined_latent_costs_less(lively, x, script):
+    model = lively(script, registry.preset(script, "tiny-variable"))
+    refiner, quality = refining.Refiner(model), np.array([70.0], np.float32)
+    box = np.array([0, 0, *x.shape[:2]], np.int32)
+    pixels = tf.cast(x[None], tf.float32)
+    first = model.analyse(pad(pixels), quality)
+    costs = [float(refiner._cost(pixels, y, tf.constant(quality))[0])
+             for y in (first, *(refiner.latent(x[None], box, quality, steps) for steps in (3, 20)))]
+    assert costs[2] < costs[1] < costs[0]
+
+
+def test_refined_file_is_worth_its_steps(codec, x):
+    costs = [cost(codec, x, codec.compress(x, quality=70, effort=steps), 70) for steps in (0, 20)]
+    assert costs[1] < costs[0]
+
+
+def test_refined_file_is_no_worse_where_steps_lead_astray(codec, x, monkeypatch):
+    monkeypatch.setattr(refining, "_STEPS", (50.0, 50.0))
+    assert codec.compress(x, quality=70, effort=2) == codec.compress(x, quality=70)
+
+
+def test_same_picture_gives_the_same_file_again_and_another_size_too(codec, x):
+    data = codec.compress(x, quality=50, effort=3)
+    assert codec.compress(x, quality=50, effort=3) == data
+    codec.compress(x[:64, :70], quality=50, effort=3)   # other sizes share a trace of their own
+    assert codec.compress(x[:80], quality=50, effort=3) == codec.compress(x[:80], quality=50, effort=3)
+
+
+def test_refined_tiles_decode_as_one_picture(codec, picture):
+    wide = picture(130, 400, seed=5)[0].astype(np.uint8)
+    plain, refined = (codec.compress(wide, quality=60, tile=128, verify=True, effort=steps) for steps in (0, 20))
+    assert cost(codec, wide, refined, 60) < cost(codec, wide, plain, 60)
+
+
+def test_expected_bits_at_whole_numbers_are_those_that_are_counted():
+    index = tf.constant(np.random.default_rng(0).uniform(0, 63, (1, 8, 8, 16)), tf.float32)
+    scale = scale_of_index(tf.round(index))
+    symbols = tf.round(tf.random.stateless_normal(index.shape, (1, 2)) * scale * 1.5)
+    counted = GaussianModel()(symbols, tf.round(index), training=False)[1]
+    assert float(tf.reduce_sum(refining._bits(symbols, scale))) == pytest.approx(float(counted[0]), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_model_with_stored_graphs_refines_as_the_one_that_is_traced(folders, codec, x):
+    folder = str(folders("hypmqw2022"))
+    stored_graph.save(folder)
+    stored = loading.load(folder)
+    assert isinstance(stored.graph, stored_graph.StoredGraph)
+    assert stored.compress(x, quality=40, effort=2) == codec.compress(x, quality=40, effort=2)
+
+
+def test_each_step_shows_in_the_progress(codec, x):
+    seen = []
+
+    def progress(steps):
+        seen.append(len(steps))
+        return steps
+
+    codec.compress(x, quality=40, effort=5, progress=progress)
+    assert seen == [1, 5]
+
+
+def test_effort_that_can_not_be_made_is_refused(codec, x):
+    for effort in (-1, config.MAX_EFFORT + 1):
+        with pytest.raises(UsageError, match="is not within 0"):
+            codec.compress(x, effort=effort)
+    of_one_rate = registry.describe("hypmqw2022", registry.preset("hypmqw2022", "tiny"))
+    for about, said in ((of_one_rate, "one rate and takes no effort"), (codec.about, "exported model takes none")):
+        with pytest.raises(UsageError, match=said):
+            loading.Codec(None, about, b"").compress(x, effort=1)
+
+
+def test_command_refines_and_tells_what_it_can_not(folders, codec, x, script, tmp_path):
+    Image.fromarray(x).save(tmp_path / "x.png")
+    folder = folders("hypmqw2022")
+    done = script("hypmqw2022", "compress", "x.png", "--effort", 3, "--quality", 50, "--model_path", folder,
+                  cwd=tmp_path)
+    assert done.code == 0 and not done.err
+    assert (tmp_path / "x.png.tfci").read_bytes() == codec.compress(x, quality=50, effort=3)
+    for steps, said in (("-1", "'-1' is not within 0..10000"), ("much", "'much'")):
+        done = script("hypmqw2022", "compress", "x.png", "no.tfci", f"--effort={steps}", cwd=tmp_path)
+        assert done.code == 2 and len(done.lines) == 1 and said in done.err
+        assert not (tmp_path / "no.tfci").exists()
