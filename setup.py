@@ -91,6 +91,7 @@ TEST_REQUIRES = [
     *BEAM_REQUIRES,
     # Exact, so that a new rule of a checker never turns an old commit red. The newest that still run on Python 3.9.
     "pytest==8.4.2",
+    "filelock>=3.13",  # its processes share what takes long to make
     "pytest-xdist==3.8.0",  # two test files at a time: most of their time is one thread of Python that traces graphs
     "mypy==1.19.1",
     "ruff==0.17.5",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
@@ -80,25 +81,53 @@ def script():
     return lambda name, *arguments, **kwargs: _process(ROOT / f"{name}.py", *arguments, **kwargs)
 
 
+class Lazily(dict):
+    """Values that are made when they are first asked for."""
+
+    def __init__(self, make):
+        self._make = make
+
+    def __missing__(self, name):
+        self[name] = self._make(name)
+        return self[name]
+
+
 @pytest.fixture(scope="session")
 def saved(lively, tmp_path_factory) -> dict[str, Path]:
-    """The folder of a tiny model of each script, with weights that make something of a picture."""
+    """The folder of a tiny model of each script, with weights that make something of a picture.
+
+    The processes of a run share them: making one takes tens of seconds.
+    """
     from lic import stored_graph, weights
-    folders = {}
-    for name in SCRIPTS:
-        model = lively(name)
-        model.freeze()
-        folders[name] = tmp_path_factory.mktemp("models") / name
-        weights.save(model, name, str(folders[name]))
-        stored_graph.save(str(folders[name]))
-    return folders
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "models"
+    folder.mkdir(exist_ok=True)
+
+    def made(name: str) -> Path:
+        with FileLock(folder / f"{name}.lock"):
+            if not (folder / name).exists():
+                model = lively(name)
+                model.freeze()
+                weights.save(model, name, str(folder / "new" / name))
+                stored_graph.save(str(folder / "new" / name))
+                os.rename(folder / "new" / name, folder / name)
+        return folder / name
+
+    return Lazily(made)
 
 
 @pytest.fixture(scope="session")
 def codecs(saved):
-    """The codec of each of these folders, for all tests of a run; of its model, not of the graphs that are stored."""
+    """The codec of each of these folders, for all tests of a run; of the graphs that are stored, as users have it."""
     import lic
-    return {name: lic.load(str(folder), stored=False) for name, folder in saved.items()}
+    return Lazily(lambda name: lic.load(str(saved[name])))
+
+
+@pytest.fixture(scope="session")
+def traced(saved):
+    """The same of its model, with the functions of exported models, too; its tracing takes ten times as long."""
+    import lic
+    return Lazily(lambda name: lic.load(str(saved[name]), stored=False))
 
 
 @pytest.fixture(scope="session")

@@ -193,11 +193,11 @@ def test_switches_of_the_export_are_asked_for_again(saved, tmp_path, picture):
 
 # Folders ----------------------------------------------------------------------------------------------------------
 
-def test_folder_with_something_in_it_is_refused_and_left_alone(codecs, tmp_path):
+def test_folder_with_something_in_it_is_refused_and_left_alone(traced, tmp_path):
     (tmp_path / "mine").write_text("precious")
     for target in (tmp_path, tmp_path / "mine"):
         with pytest.raises(UsageError, match="exists and is not empty"):
-            export.save(codecs["hypmqw2022"], str(target))
+            export.save(traced["hypmqw2022"], str(target))
     assert [p.name for p in tmp_path.iterdir()] == ["mine"] and (tmp_path / "mine").read_text() == "precious"
 
 
@@ -206,23 +206,23 @@ def test_saved_model_is_not_exported_again(exported, tmp_path):
         export.save(lic.load(exported["hypmqw2022"]), str(tmp_path / "again"))
 
 
-def test_unwritable_place_is_one_line(codecs, tmp_path):
+def test_unwritable_place_is_one_line(traced, tmp_path):
     (tmp_path / "file").write_text("")
     for target in (tmp_path / "file" / "model", "/proc/model"):
         with pytest.raises(DataError, match="can't be written") as error:
-            export.save(codecs["hypmqw2022"], str(target))
+            export.save(traced["hypmqw2022"], str(target))
         assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=type)
-def test_interrupted_export_leaves_no_half_folder(failure, codecs, tmp_path, monkeypatch):
+def test_interrupted_export_leaves_no_half_folder(failure, traced, tmp_path, monkeypatch):
     def breaks(*_):
         assert os.listdir(tmp_path), "something had been written by then"
         raise failure
 
     monkeypatch.setattr(export.files, "write_atomically", breaks)
     with pytest.raises((KeyboardInterrupt, DataError)):
-        export.save(codecs["hypmqw2022"], str(tmp_path / "model"))
+        export.save(traced["hypmqw2022"], str(tmp_path / "model"))
     assert os.listdir(tmp_path) == []
 
 

@@ -36,23 +36,23 @@ def pixels_of(picture, *size: int, **kwargs) -> np.ndarray:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_stored_graphs_give_the_bytes_and_pixels_of_the_model(script, saved, codecs, picture):
-    stored, traced = lic.load(str(saved[script])), codecs[script]
-    assert isinstance(stored.graph, StoredGraph) and isinstance(traced.graph, FileGraph)
-    assert stored.about == traced.about
+def test_stored_graphs_give_the_bytes_and_pixels_of_the_model(script, saved, traced, picture):
+    stored, model = lic.load(str(saved[script])), traced[script]
+    assert isinstance(stored.graph, StoredGraph) and isinstance(model.graph, FileGraph)
+    assert stored.about == model.about
     wild = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)   # has symbols that no table holds
     for x, tile in ((pixels_of(picture, 50, 130), None), (pixels_of(picture, 200, 150), 128), (wild, None)):
-        data = traced.compress(x, tile=tile)
+        data = model.compress(x, tile=tile)
         assert stored.compress(x, tile=tile) == data
-        np.testing.assert_array_equal(stored.decompress(data), traced.decompress(data))
+        np.testing.assert_array_equal(stored.decompress(data), model.decompress(data))
 
 
-def test_stored_graphs_take_batches(saved, codecs, picture):
-    stored, traced = lic.load(str(saved["zyc2022"])), codecs["zyc2022"]
+def test_stored_graphs_take_batches(saved, traced, picture):
+    stored, model = lic.load(str(saved["zyc2022"])), traced["zyc2022"]
     batch = list(picture(70, 50, batch=3).astype(np.uint8))
-    files = traced.compress_batch(batch)
+    files = model.compress_batch(batch)
     assert stored.compress_batch(batch) == files
-    np.testing.assert_array_equal(stored.decompress_batch(files), traced.decompress_batch(files))
+    np.testing.assert_array_equal(stored.decompress_batch(files), model.decompress_batch(files))
 
 
 def test_stored_graphs_know_every_quality_and_its_estimate(many, picture):

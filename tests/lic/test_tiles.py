@@ -26,9 +26,9 @@ def x(picture) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=["hypmqw2022", "zyc2022", pytest.param("lsk2023", marks=pytest.mark.slow)])
-def tiled(request, codecs, x):
+def tiled(request, traced, x):
     """(codec, the picture's file in tiles of at most 256, what it decodes to)."""
-    coder = codecs[request.param]
+    coder = traced[request.param]
     data = coder.compress_pixels(x, tile=256)
     return coder, data, coder.decompress(data)
 
@@ -108,16 +108,16 @@ def test_crop_outside_of_the_picture_is_misuse(tiled, crop):
         coder.decompress(data, crop=crop)
 
 
-def test_strings_of_a_tile_hang_on_no_other_tile(codecs, x):
-    coder, other = codecs["hypmqw2022"], x.copy()
+def test_strings_of_a_tile_hang_on_no_other_tile(traced, x):
+    coder, other = traced["hypmqw2022"], x.copy()
     other[:, 400:] = 255 - other[:, 400:]   # beyond the margin of the first column of tiles
     one, two = (bitstream.parse(coder.compress_pixels(p, tile=128))[1] for p in (x, other))
     same = [a.strings == b.strings for a, b in zip(one, two)]
     assert same == [True, True, False, False] * 3
 
 
-def test_damage_in_a_tile_is_told_with_its_number_and_spares_the_others(codecs, x):
-    coder = codecs["hypmqw2022"]
+def test_damage_in_a_tile_is_told_with_its_number_and_spares_the_others(traced, x):
+    coder = traced["hypmqw2022"]
     data = coder.compress_pixels(x, tile=256)
     header, records = bitstream.parse(data)
     checks = list(records[2].checks)
@@ -130,9 +130,9 @@ def test_damage_in_a_tile_is_told_with_its_number_and_spares_the_others(codecs, 
 
 
 @pytest.mark.parametrize("forgery", ["swapped", "size", "other-file", "last-of-other-file"])
-def test_tile_that_is_not_where_it_was_put_is_refused(forgery, codecs, x):
+def test_tile_that_is_not_where_it_was_put_is_refused(forgery, traced, x):
     """Under checksums that fit: whoever forges a file can make those."""
-    coder = codecs["zyc2022"]
+    coder = traced["zyc2022"]
     header, records = bitstream.parse(coder.compress_pixels(x, tile=256))
     _, others = bitstream.parse(coder.compress_pixels(x[::-1].copy(), tile=256))
     width, mixed = {"swapped": (450, [records[1], records[0], *records[2:]]), "size": (449, records),
@@ -162,8 +162,8 @@ def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, x):
 
 # Batches --------------------------------------------------------------------------------------------------------
 
-def test_batch_is_its_pictures_one_by_one(codecs, picture):
-    coder = codecs["zyc2022"]
+def test_batch_is_its_pictures_one_by_one(traced, picture):
+    coder = traced["zyc2022"]
     pictures = list(picture(70, 100, batch=3).astype(np.uint8))
     files = coder.compress_batch(pictures)
     assert [bitstream.parse(data)[0].width for data in files] == [100] * 3
@@ -172,8 +172,8 @@ def test_batch_is_its_pictures_one_by_one(codecs, picture):
         assert np.abs(together - alone.astype(int)).max() <= 1   # float32 synthesis
 
 
-def test_batch_of_several_sizes_or_of_tiles_is_misuse(codecs, x):
-    coder = codecs["zyc2022"]
+def test_batch_of_several_sizes_or_of_tiles_is_misuse(traced, x):
+    coder = traced["zyc2022"]
     for files in ([coder.compress_pixels(x[:64, :64]), coder.compress_pixels(x[:64, :65])],
                   [coder.compress_pixels(x, tile=128)]):
         with pytest.raises(UsageError, match="one size, in one piece"):
@@ -191,8 +191,8 @@ def demanding(monkeypatch):
     return demand
 
 
-def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(codecs, picture, demanding):
-    coder, x = codecs["zyc2022"], picture(64, 64)[0].astype(np.uint8)
+def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(traced, picture, demanding):
+    coder, x = traced["zyc2022"], picture(64, 64)[0].astype(np.uint8)
     plain = bitstream.parse(coder.compress_pixels(x))[1][0]
     slack = [float(coder.graph.encode(x[None], (0, 0, 64, 64), [phase], [0.0]).slack[0]) for phase in range(4)]
     assert plain.phase == 0 and len(set(slack)) == 4
@@ -202,15 +202,15 @@ def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(codecs, picture, dem
     assert shifted.phase == best
 
 
-def test_encoder_of_integers_is_never_in_doubt(codecs, picture, demanding):
+def test_encoder_of_integers_is_never_in_doubt(traced, picture, demanding):
     demanding(0.49)
-    assert bitstream.parse(codecs["hypmqw2022"].compress_pixels(picture(64, 64)[0].astype(np.uint8)))[1][0].phase == 0
+    assert bitstream.parse(traced["hypmqw2022"].compress_pixels(picture(64, 64)[0].astype(np.uint8)))[1][0].phase == 0
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("phase", range(4))
-def test_file_decodes_at_every_phase_of_the_grid(script, phase, codecs, picture):
-    coder, x = codecs[script], picture(70, 90)[0].astype(np.uint8)
+def test_file_decodes_at_every_phase_of_the_grid(script, phase, traced, picture):
+    coder, x = traced[script], picture(70, 90)[0].astype(np.uint8)
     strings, checks, escapes, num_escapes, crc, _ = coder.graph.encode(x[None], (0, 0, 70, 90), [phase], [0.0])
     seal = bitstream.seal(90, 70, None, 0, 0, int(crc[0]), phase)
     record = Record(phase, tuple(map(int, checks[0])), tuple(strings.numpy()[0]), seal,
@@ -241,27 +241,27 @@ def off_by(steps: float, monkeypatch) -> None:
 
 @pytest.mark.parametrize("script", [
     "hypmqw2022", pytest.param("lsk2023", marks=pytest.mark.slow), pytest.param("zyc2022", marks=pytest.mark.slow)])
-def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, saved, codecs, picture, monkeypatch,
+def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, saved, traced, picture, monkeypatch,
                                                                       demanding):
     """At a margin a hundred times the real one, at which grids are shifted often."""
     demanding(2.0 ** -20)
-    files = [codecs[script].compress_pixels(picture(64, 96, seed=seed)[0].astype(np.uint8)) for seed in range(12)]
-    expected = [codecs[script].decompress(data) for data in files]
+    files = [traced[script].compress_pixels(picture(64, 96, seed=seed)[0].astype(np.uint8)) for seed in range(12)]
+    expected = [traced[script].decompress(data) for data in files]
     off_by(2.0 ** -20, monkeypatch)
     other = lic.load(str(saved[script]), stored=False)
     for data, pixels in zip(files, expected):
         assert np.abs(other.decompress(data) - pixels.astype(int)).max() <= 1
 
 
-def test_machine_that_is_further_off_is_told_so_by_the_name_of_a_slice(saved, codecs, picture, monkeypatch):
-    data = codecs["hypmqw2022"].compress_pixels(picture(200, 300)[0].astype(np.uint8))
+def test_machine_that_is_further_off_is_told_so_by_the_name_of_a_slice(saved, traced, picture, monkeypatch):
+    data = traced["hypmqw2022"].compress_pixels(picture(200, 300)[0].astype(np.uint8))
     off_by(0.1, monkeypatch)
     with pytest.raises(DataError, match=r"the symbols of (anchors|rest) of slice \d \(string \d\) are not"):
         lic.load(str(saved["hypmqw2022"]), stored=False).decompress(data)
 
 
-def test_verify_refuses_a_file_that_this_machine_does_not_decode(saved, codecs, picture, monkeypatch):
-    coder, x = codecs["hypmqw2022"], picture(200, 300)[0].astype(np.uint8)
+def test_verify_refuses_a_file_that_this_machine_does_not_decode(saved, traced, picture, monkeypatch):
+    coder, x = traced["hypmqw2022"], picture(200, 300)[0].astype(np.uint8)
     coder.compress_pixels(x, verify=True)
     off_by(0.1, monkeypatch)
     bad = codec.Codec(lic.load(str(saved["hypmqw2022"]), stored=False).graph, coder.about, coder._start)
@@ -282,10 +282,10 @@ def test_tiles_grow_with_the_memory_of_the_machine(monkeypatch):
     assert (sides[2] + 2 * 128) ** 2 * 2000 <= memory.BUDGET
 
 
-def test_picture_that_does_not_fit_is_refused_before_it_is_tried(codecs, x, monkeypatch):
-    data = codecs["zyc2022"].compress_pixels(x)
+def test_picture_that_does_not_fit_is_refused_before_it_is_tried(traced, x, monkeypatch):
+    data = traced["zyc2022"].compress_pixels(x)
     monkeypatch.setattr(memory, "available", lambda: 1 << 20)
-    for work in (lambda: codecs["zyc2022"].compress_pixels(x, tile=0), lambda: codecs["zyc2022"].decompress(data)):
+    for work in (lambda: traced["zyc2022"].compress_pixels(x, tile=0), lambda: traced["zyc2022"].decompress(data)):
         with pytest.raises(DataError, match=r"takes about [\d.]+ GiB of memory, and 0\.0 GiB are left"):
             work()
 
