@@ -163,9 +163,9 @@ def _add_against(parser) -> None:
 
 def _add_effort(parser) -> None:
     parser.add_argument("--effort", type=_effort, default=0, metavar="STEPS",
-                        help="refine each picture's latent by so many steps of gradient descent: smaller files that "
-                             "decode as ever, for a few times the time of coding a step; of a model with many rates "
-                             "(default: 0; 10 is a beginning, 40 gives most)")
+                        help="refine each picture's latent by so many steps of gradient descent, each of which takes "
+                             "two or three times as long as coding: smaller files that decode as ever, of a model "
+                             "with many rates (default: 0; 10 is a beginning, 40 gives most)")
 
 
 def _add_model_path(parser) -> None:

@@ -142,7 +142,7 @@ class Codec:
           verify: decode the file's symbols again and compare them with those that were encoded.
           progress: wraps the tiles, and the steps of an effort, as `tqdm` does.
           quality: 1..100, kept in halves, of a model with many rates.
-          effort: steps of refinement (`lic.refining`), each about as long as coding: smaller files; 0 for none.
+          effort: steps of refinement (`lic.refining`), each two or three times as long as coding; 0 for none.
         Raises:
           DataError: the picture is too large for the format or the memory, or does not decode again.
           UsageError: there is no such quality or effort, or the model can't make one.

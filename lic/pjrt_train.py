@@ -29,11 +29,12 @@ from typing import NoReturn
 import numpy as np
 
 from lic.clock import Clock
+from lic.drops import drops_of
 from lic.errors import DataError, UsageError, UserError
 from lic.files import shown
 from lic.pjrt import folder as folders
 from lic.pjrt import pictures
-from lic.pjrt.schedule import SCHEDULES, drops_of, learning_rate
+from lic.pjrt.schedule import SCHEDULES, learning_rate
 
 _AT_ONCE = 10   # steps of a call, where a device runs them without the host
 

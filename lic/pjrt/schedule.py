@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from lic.errors import UsageError
-
 SCHEDULES = ("drop", "multistep", "cosine", "constant")
 
 
@@ -24,20 +22,3 @@ def learning_rate(step: int, total: int, *, rate: float, schedule: str, warmup: 
     else:
         factor = 0.1 ** sum(progress >= fraction for fraction in drops)
     return rate * factor * min((step + 1) / max(1, warmup), 1.0)
-
-
-def drops_of(schedule: str, lr_steps: str) -> tuple[float, ...]:
-    """The drops of a schedule; `lr_steps` are those of "multistep", with commas between.
-
-    Raises:
-      UsageError: these are no rising fractions.
-    """
-    if schedule != "multistep":
-        return (0.9,) if schedule == "drop" else ()
-    try:
-        fractions = tuple(map(float, lr_steps.split(",")))
-    except ValueError:
-        fractions = ()
-    if not fractions or any(not 0 < f < 1 for f in fractions) or sorted(set(fractions)) != list(fractions):
-        raise UsageError(f"--lr_steps '{lr_steps}' are not rising fractions between 0 and 1, as 0.5,0.8,0.95")
-    return fractions

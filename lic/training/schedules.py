@@ -8,24 +8,7 @@ import math
 import tensorflow as tf
 
 import config
-from lic.errors import UsageError
-
-
-def drops(settings: config.Training) -> tuple[float, ...]:
-    """The fractions of the training at which the learning rate falls to a tenth.
-
-    Raises:
-      UsageError: `--lr_steps` are no such fractions.
-    """
-    if settings.lr_schedule != "multistep":
-        return (0.9,) if settings.lr_schedule == "drop" else ()
-    try:
-        fractions = tuple(map(float, settings.lr_steps.split(",")))
-    except ValueError:
-        fractions = ()
-    if not fractions or any(not 0 < f < 1 for f in fractions) or sorted(set(fractions)) != list(fractions):
-        raise UsageError(f"--lr_steps '{settings.lr_steps}' are not rising fractions between 0 and 1, as 0.5,0.8,0.95")
-    return fractions
+from lic.drops import drops_of
 
 
 class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):
@@ -38,7 +21,7 @@ class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, settings: config.Training):
-        self.settings, self._drops = settings, drops(settings)
+        self.settings, self._drops = settings, drops_of(settings.lr_schedule, settings.lr_steps)
         self.elapsed = tf.Variable(0.0, trainable=False)
         self.slowdown = tf.Variable(1.0, trainable=False)
 

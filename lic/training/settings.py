@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import config
+from lic.drops import drops_of
 from lic.errors import UsageError
 from lic.metrics import MS_SSIM_MIN_SIDE
 from lic.model import LatentCodec
-from lic.training import schedules
 
 
 def check(settings: config.Training, runtime: config.Runtime) -> None:
@@ -29,7 +29,7 @@ def check(settings: config.Training, runtime: config.Runtime) -> None:
     for name in ("distortion", "lr_schedule", "precision_policy"):
         if getattr(settings, name) not in config.CHOICES[name]:
             raise UsageError(f"--{name} '{getattr(settings, name)}' is not one of {', '.join(config.CHOICES[name])}")
-    schedules.drops(settings)
+    drops_of(settings.lr_schedule, settings.lr_steps)
     if settings.distortion == "ms-ssim":
         _check_ms_ssim(settings, runtime)
 

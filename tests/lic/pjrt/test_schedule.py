@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import config
-from lic.errors import UsageError
-from lic.pjrt.schedule import SCHEDULES, drops_of, learning_rate
+from lic.drops import drops_of
+from lic.pjrt.schedule import SCHEDULES, learning_rate
 from lic.training import Schedule
 
 
@@ -24,9 +24,3 @@ def test_rate_is_that_of_train_at_every_step(schedule, warmup):
     for step in range(0, 120, 3):
         rate = learning_rate(step, 100, rate=3e-3, schedule=schedule, warmup=warmup, drops=drops)
         assert rate == pytest.approx(float(of_train(tf.constant(step, tf.int64))), rel=1e-5), step
-
-
-@pytest.mark.parametrize("text", ["", "a", "0.5,0.5", "0.9,0.8", "0.5,1.0", "0.5,"])
-def test_drops_that_are_no_rising_fractions_are_misuse(text):
-    with pytest.raises(UsageError, match="are not rising fractions between 0 and 1"):
-        drops_of("multistep", text)

@@ -8,9 +8,7 @@ import pytest
 import tensorflow as tf
 
 from config import Training
-from lic.errors import UsageError
 from lic.training import Schedule
-from lic.training.schedules import drops
 
 
 @pytest.mark.parametrize(("fields", "expected"), [
@@ -37,9 +35,3 @@ def test_training_is_as_far_as_its_steps_or_its_minutes_are_whichever_is_more():
     assert float(schedule(tf.constant(0, tf.int64))) == pytest.approx(0.01)
     schedule.slowdown.assign(0.1)
     assert float(schedule(tf.constant(0, tf.int64))) == pytest.approx(0.001)
-
-
-@pytest.mark.parametrize("text", ["", "x", "0.5,", "0.8,0.5", "0.5,0.5", "0", "1", "-0.1,0.5", "nan", "50,80"])
-def test_steps_that_are_no_rising_fractions_are_a_wrong_flag(text):
-    with pytest.raises(UsageError, match=r"--lr_steps '.*' are not rising fractions between 0 and 1"):
-        drops(Training(lr_schedule="multistep", lr_steps=text))
