@@ -1,9 +1,9 @@
 """Graphs of a model that were traced once and stored beside its weights, so that nobody waits for the tracing again.
 
 To build a model, trace it and have TensorFlow optimise the graphs takes seven times as long as to code a picture. All
-of that is the same each time: `graphs.zip` in the folder of a model keeps the outcome. The weights are not in there:
-they are placed into the graphs when those are read, from `weights.npz`. TensorFlow Compression is not imported either,
-only its operations.
+of that is the same each time: `graphs.zip` in the folder of a model keeps the outcome, as functions that Python never
+looks into (to import them as graphs takes twice as long). The weights are not in there: they are arguments of the
+functions, from `weights.npz`. TensorFlow Compression is not imported either, only its operations.
 
 Gotchas:
 * A graph is a program, and a folder of weights may come from anywhere: graphs with operations that do more than compute
@@ -16,26 +16,30 @@ Gotchas:
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 import io
 import json
 import os
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import function_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+from tensorflow.python.eager import context
 
 import config
 from lic import files, pure_operations, weights
 from lic.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "graphs.zip"
 _ABOUT = "about.json"
 _RUNTIME = config.Runtime()   # what the graphs are traced under
-_LARGEST = 1 << 26   # bytes of a graph
+_LARGEST = 1 << 26   # bytes of a function
 
 
 def serves(runtime: config.Runtime) -> bool:
@@ -64,14 +68,14 @@ def save(folder: str) -> None:
                      "bits": bits_map.traced(model), **({"probe": graph.probe} if model.gains else {})}
         for name, function in functions.items():
             about["functions"][name], definition = _stored(function, variables)
-            pure_operations.check(definition)
+            pure_operations.check(definition.node_def)
             archive.writestr(f"{name}.pb", definition.SerializeToString(deterministic=True))
         archive.writestr(_ABOUT, json.dumps(about))
     files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())
 
 
-def _stored(function, variables: Mapping[str, tf.Variable]) -> tuple[dict, tf.compat.v1.GraphDef]:
-    """What is to be known of a function, and its graph, optimised, with placeholders for weights and tables."""
+def _stored(function, variables: Mapping[str, tf.Variable]) -> tuple[list[int], function_pb2.FunctionDef]:
+    """A function, optimised, with arguments for weights and tables after its own; and which arrays those are."""
     graph = function.get_concrete_function().graph
     names = {id(v.handle): name for name, v in variables.items()}
     held = {inner.op.name: names[id(outer)] for outer, inner in graph.captures}
@@ -86,9 +90,19 @@ def _stored(function, variables: Mapping[str, tf.Variable]) -> tuple[dict, tf.co
     optimised = _optimised(definition, [*inputs, *outputs, *(f"{name}:0" for name in held)])
     short, places = _shorten(optimised), sorted(variables)
     # A weight that a function does not need is not in its graph any more.
-    about = {"inputs": [_renamed(name, short) for name in inputs], "outputs": [_renamed(n, short) for n in outputs],
-             "held": {short[node]: places.index(name) for node, name in held.items() if node in short}}
-    return about, optimised
+    kept = {node: places.index(name) for node, name in held.items() if node in short}
+    arguments = [_renamed(name, short) for name in (*inputs, *(f"{node}:0" for node in kept))]
+    return list(kept.values()), _function_of(optimised, arguments, [_renamed(name, short) for name in outputs])
+
+
+def _function_of(definition, inputs: Sequence[str], outputs: Sequence[str]) -> function_pb2.FunctionDef:
+    """A graph as a function of some of its tensors."""
+    from tensorflow.python.framework import graph_to_function_def
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(definition, name="")
+    given, results = ([graph.get_tensor_by_name(name) for name in names] for names in (inputs, outputs))
+    operations = [op for op in graph.get_operations() if op not in {tensor.op for tensor in given}]
+    return graph_to_function_def.graph_to_function_def(graph, operations, given, results)
 
 
 def _shorten(definition) -> dict[str, str]:
@@ -133,7 +147,6 @@ def _read_placeholder(node) -> None:
 
 def _optimised(definition, keep: list[str]):
     """Folded and pruned, but without what depends on the processor."""
-    from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
     from tensorflow.python.grappler import tf_optimizer
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(definition, name="")
@@ -182,30 +195,49 @@ class StoredGraph:
     def bits(self):
         return self._function("bits")
 
-    def _function(self, name: str):
-        """A function of arrays. Raises DataError where what was stored can't be used."""
+    def _function(self, name: str) -> _Function:
+        """Raises DataError where what was stored can't be used."""
         try:
-            about = self._functions[name]
-            graph = self._graph(name, about["held"])
-            session = tf.compat.v1.Session(graph=graph, config=_session_settings())
-            outputs = about["outputs"] if len(about["outputs"]) > 1 else about["outputs"][0]
-            return session.make_callable(outputs, feed_list=about["inputs"])
+            if self._archive.getinfo(f"{name}.pb").file_size > _LARGEST:
+                raise ValueError("no function of ours is as large")
+            data = self._archive.read(f"{name}.pb")
+            return _Function(data, [self._arrays[number] for number in self._functions[name]])
         except Exception as error:   # zipfile, protobuf and TensorFlow each have their own
             raise DataError(f"{FILE} of the model is broken or not ours: remove it, and the model is built from its "
                             "weights") from error
 
-    def _graph(self, name: str, held: Mapping[str, int]) -> tf.Graph:
-        """A graph with weights and tables in their places: `held` says which array a node stands for."""
-        if self._archive.getinfo(f"{name}.pb").file_size > _LARGEST:
-            raise ValueError("no graph of ours is as large")
-        definition = tf.compat.v1.GraphDef.FromString(self._archive.read(f"{name}.pb"))
-        pure_operations.check(definition)
-        for node in definition.node:
-            if node.name in held:
-                _make_constant(node, self._arrays[held[node.name]])
-        with tf.Graph().as_default() as graph:
-            tf.graph_util.import_graph_def(definition, name="")
-        return graph
+
+class _Function:
+    """A stored function with its weights: of arrays, in the order in which it was traced.
+
+    Args:
+      data: a `FunctionDef`.
+      arrays: its last arguments.
+    """
+
+    def __init__(self, data: bytes, arrays: Sequence[np.ndarray]):
+        definition = function_pb2.FunctionDef.FromString(data)
+        pure_operations.check(definition.node_def)
+        self.name = definition.signature.name = f"stored_{hashlib.sha256(data).hexdigest()}"
+        context.context().add_function_def(definition)
+        types = [argument.type for argument in definition.signature.input_arg]
+        first = len(types) - len(arrays)
+        self._types, self._results = types[:first], [result.type for result in definition.signature.output_arg]
+        self._weights = [tf.constant(a.astype(tf.as_dtype(t).as_numpy_dtype)) for a, t in zip(arrays, types[first:])]
+
+    def __call__(self, *arguments):
+        given = [tf.convert_to_tensor(value, dtype) for value, dtype in zip(arguments, self._types)]
+        results = tf.raw_ops.PartitionedCall(args=[*given, *self._weights], Tout=self._results, f=self,
+                                             config_proto=_as_they_are())
+        return results if len(results) > 1 else results[0]
+
+
+@functools.lru_cache
+def _as_they_are() -> bytes:
+    """Settings under which TensorFlow does not optimise: that was done when the functions were stored."""
+    settings = config_pb2.ConfigProto()
+    settings.graph_options.rewrite_options.disable_meta_optimizer = True
+    return settings.SerializeToString()
 
 
 def load(folder: str, described: dict, arrays: Mapping[str, np.ndarray]) -> StoredGraph | None:
@@ -226,22 +258,6 @@ def load(folder: str, described: dict, arrays: Mapping[str, np.ndarray]) -> Stor
 def _model_of(about: dict) -> dict:
     """What of a model.json says which model it is."""
     return {name: about.get(name) for name in ("script", "preset", "architecture")}
-
-
-def _make_constant(node, array: np.ndarray) -> None:
-    dtype = tf.as_dtype(node.attr["dtype"].type)
-    node.op = "Const"
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array.astype(dtype.as_numpy_dtype)))
-    del node.attr["shape"]
-
-
-def _session_settings():
-    settings = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=tf.config.threading.get_intra_op_parallelism_threads(),
-        inter_op_parallelism_threads=tf.config.threading.get_inter_op_parallelism_threads(),
-        allow_soft_placement=True)
-    settings.graph_options.rewrite_options.disable_meta_optimizer = True   # that was done when they were stored
-    return settings
 
 
 def load_operations() -> None:
