@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports TensorFlow
+
+# Where these tests run in the background Ctrl-C is ignored, and so it would be by the commands that they start. Not by
+# `preexec_fn`, under which gRPC's handlers of forks may end a command before it begins.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
 

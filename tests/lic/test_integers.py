@@ -119,7 +119,7 @@ def test_floats_of_training_are_multiplied_as_ever(layer):
     np.testing.assert_array_equal(layer[0](x), layer[1](x))
 
 
-@pytest.mark.parametrize("preset", ["elic", "nano-variable", "tiny"])
+@pytest.mark.parametrize("preset", [pytest.param("elic", marks=pytest.mark.slow), "nano-variable", "tiny"])
 def test_entropy_path_of_elic_holds_only_what_is_exact(preset):
     """Convolutions and ReLUs; any other layer with weights, or a sigma that needs a logarithm, would not be."""
     model = registry.build("hypmqw2022", registry.preset("hypmqw2022", preset))

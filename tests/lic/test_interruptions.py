@@ -32,8 +32,7 @@ def start(*arguments, cwd=None) -> subprocess.Popen:
     """A command, in a process that hears Ctrl-C even where these tests run in the background."""
     return subprocess.Popen([sys.executable, ROOT / f"{SCRIPT}.py", *map(str, arguments)], cwd=cwd, text=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
 
 
 def finish(*arguments, cwd=None) -> None:
@@ -258,8 +257,7 @@ cli.main("hypmqw2022")
 
 def test_ctrl_c_within_a_destructor_is_heard():
     ended = subprocess.run([sys.executable, "-c", SWALLOWER, "info"], text=True, capture_output=True, timeout=120,
-                           env={**os.environ, "PYTHONPATH": str(ROOT)},
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                           env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert (ended.returncode, ended.stderr) == (130, "hypmqw2022: interrupted\n")
 
 

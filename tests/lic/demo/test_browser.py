@@ -34,9 +34,7 @@ def served(model, **environment):
     """The address of the page of a model, and afterwards its exit code in a list."""
     command = [sys.executable, str(ROOT / "hypmqw2022.py"), "demo", "--model_path", str(model)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-                               env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
-                               # or it would not hear Ctrl-C where these tests run in the background
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                               env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment})
     ended: list = []
     try:
         line = process.stdout.readline()
