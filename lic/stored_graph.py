@@ -6,6 +6,7 @@ looks into (to import them as graphs takes twice as long). The weights are not i
 functions, from `weights.npz`. TensorFlow Compression is not imported either, only its operations.
 
 Gotchas:
+* Weights that are arguments are cast to float64 at each call, where a session would have folded constants once.
 * A graph is a program, and a folder of weights may come from anywhere: graphs with operations that do more than compute
   (`lic.pure_operations`) are refused.
 * A change of what the functions of `lic.file_graph` take, return or compute needs `python -m tools.store_graphs`
