@@ -106,24 +106,16 @@ def _within(least: float, most: float) -> Callable[[str], float]:
     return number
 
 
-def _effort(text: str) -> int:
-    effort = int(text)
-    if not 0 <= effort <= config.MAX_EFFORT:
-        raise argparse.ArgumentTypeError(f"'{text}' is not within 0..{config.MAX_EFFORT}")
-    return effort
+def _whole(least: int, most: int, name: str) -> Callable[[str], int]:
+    """A whole number of that range; argparse calls it `name` where a word is none."""
+    def number(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not within {least}..{most}")
+        return value
 
-
-_effort.__name__ = "number"
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is not within 1..65535")
-    return port
-
-
-_port.__name__ = "PORT"
+    number.__name__ = name
+    return number
 
 
 def _qualities(text: str) -> tuple[float, ...]:
@@ -162,7 +154,7 @@ def _add_against(parser) -> None:
 
 
 def _add_effort(parser) -> None:
-    parser.add_argument("--effort", type=_effort, default=0, metavar="STEPS",
+    parser.add_argument("--effort", type=_whole(0, config.MAX_EFFORT, "number"), default=0, metavar="STEPS",
                         help="refine each picture's latent by so many steps of gradient descent, each of which takes "
                              "two or three times as long as coding: smaller files that decode as ever, of a model "
                              "with many rates (default: 0; 10 is a beginning, 40 gives most)")
@@ -233,7 +225,8 @@ def parser_of(script: str) -> argparse.ArgumentParser:
 
     p = _command(commands, script, "demo", "show a page in the browser: drop a picture, see what is left of it",
                  "demo --port 7860")
-    p.add_argument("--port", type=_port, metavar="PORT", help="of this machine (default: the first free from 7860 on)")
+    p.add_argument("--port", type=_whole(1, 65535, "PORT"), metavar="PORT",
+                   help="of this machine (default: the first free from 7860 on)")
     _add_against(p)
     _add_model_path(p)
 

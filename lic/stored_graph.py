@@ -219,6 +219,7 @@ class _Function:
     def __init__(self, data: bytes, arrays: Sequence[np.ndarray]):
         definition = function_pb2.FunctionDef.FromString(data)
         pure_operations.check(definition.node_def)
+        _require_whole(definition)
         self.name = definition.signature.name = f"stored_{hashlib.sha256(data).hexdigest()}"
         context.context().add_function_def(definition)
         types = [argument.type for argument in definition.signature.input_arg]
@@ -231,6 +232,15 @@ class _Function:
         results = tf.raw_ops.PartitionedCall(args=[*given, *self._weights], Tout=self._results, f=self,
                                              config_proto=_as_they_are())
         return results if len(results) > 1 else results[0]
+
+
+def _require_whole(definition: function_pb2.FunctionDef) -> None:
+    """Raises ValueError where a node is missing: TensorFlow would tell at the first call, as of a damaged picture."""
+    there = {part.name for part in (*definition.signature.input_arg, *definition.node_def)}
+    needed = {name.lstrip("^").split(":")[0] for node in definition.node_def for name in node.input}
+    needed |= {name.split(":")[0] for name in definition.ret.values()}
+    if needed - there:
+        raise ValueError("a part of the function is missing")
 
 
 @functools.lru_cache

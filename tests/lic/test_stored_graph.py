@@ -95,12 +95,12 @@ def test_codec_of_stored_graphs_is_not_exported(saved, tmp_path):
         export.save(lic.load(str(saved["zyc2022"])), str(tmp_path / "exported"))
 
 
-def with_operation(archive, operation: str) -> None:
-    """Puts another operation in the place of some that computes."""
+def with_changed_function(archive, change) -> None:
+    """Changes the nodes of a stored function."""
     with zipfile.ZipFile(archive) as old:
         kept = {name: old.read(name) for name in old.namelist()}
     definition = function_pb2.FunctionDef.FromString(kept["encode.pb"])
-    next(node for node in definition.node_def if node.op == "Identity").op = operation
+    change(definition.node_def)
     with zipfile.ZipFile(archive, "w") as new:
         for name, data in {**kept, "encode.pb": definition.SerializeToString()}.items():
             new.writestr(name, data)
@@ -109,7 +109,18 @@ def with_operation(archive, operation: str) -> None:
 @pytest.mark.parametrize("operation", ["WriteFile", "PyFunc", "NoSuchOperation"])
 def test_graph_that_does_more_than_compute_is_refused_in_one_line(operation, saved, picture, tmp_path):
     shutil.copytree(saved["zyc2022"], tmp_path / "model")
-    with_operation(tmp_path / "model" / stored_graph.FILE, operation)
+
+    def put(nodes) -> None:
+        next(node for node in nodes if node.op == "Identity").op = operation
+
+    with_changed_function(tmp_path / "model" / stored_graph.FILE, put)
+    with pytest.raises(DataError, match=r"graphs\.zip of the model is broken or not ours: remove it"):
+        lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
+
+
+def test_function_that_lacks_nodes_is_refused_in_one_line(saved, picture, tmp_path):
+    shutil.copytree(saved["zyc2022"], tmp_path / "model")
+    with_changed_function(tmp_path / "model" / stored_graph.FILE, lambda nodes: nodes.pop(len(nodes) // 2))
     with pytest.raises(DataError, match=r"graphs\.zip of the model is broken or not ours: remove it"):
         lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
 
