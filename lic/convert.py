@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from config import Preset
-from lic import drafts, files, registry, stored_graph, torch_names, weights
+from lic import drafts, files, graph_storing, registry, torch_names, weights
 from lic.errors import DataError, UsageError
 from lic.torch_names import Misfit
 
@@ -85,7 +85,7 @@ def save(model, script: str, folder: str, converted_from: dict) -> bytes:
     try:
         with drafts.folder(folder) as draft:
             identity = weights.save(model, script, draft, converted_from=converted_from)
-            stored_graph.save(draft)
+            graph_storing.save(draft)
             return identity
     except OSError as error:
         raise DataError(f"'{files.shown(folder)}' can't be written: {error.strerror}") from None

@@ -18,9 +18,9 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", metavar="FOLDER", default=[resources.bundled(s) for s in config.PRESETS])
     folders = parser.parse_args().folders
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from lic import stored_graph
+    from lic import graph_storing, stored_graph
     for folder in folders:
-        stored_graph.save(folder)
+        graph_storing.save(folder)
         print(f"{folder}: {os.path.getsize(os.path.join(folder, stored_graph.FILE)):,} bytes")
 
 

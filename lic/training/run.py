@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 import config
-from lic import data, registry, step_state, stored_graph, weights
+from lic import data, graph_storing, registry, step_state, weights
 from lic.errors import DataError
 from lic.model import STRIDE
 from lic.training import initial, reports
@@ -216,7 +216,7 @@ class Run:
         with self.average.in_place():
             self.model.freeze()
             identity = weights.save(self.model, self.script, folder, half, training=about, steps=int(self.steps))
-        stored_graph.save(folder)
+        graph_storing.save(folder)
         reports.say(f"model {identity.hex()} saved in '{folder}'")
         return identity
 

@@ -98,7 +98,7 @@ def saved(lively, tmp_path_factory) -> dict[str, Path]:
 
     The processes of a run share them: making one takes tens of seconds.
     """
-    from lic import stored_graph, weights
+    from lic import graph_storing, weights
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "models"
     folder.mkdir(exist_ok=True)
@@ -109,7 +109,7 @@ def saved(lively, tmp_path_factory) -> dict[str, Path]:
                 model = lively(name)
                 model.freeze()
                 weights.save(model, name, str(folder / "new" / name))
-                stored_graph.save(str(folder / "new" / name))
+                graph_storing.save(str(folder / "new" / name))
                 os.rename(folder / "new" / name, folder / name)
         return folder / name
 

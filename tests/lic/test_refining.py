@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import loading, metrics, refining, registry, stored_graph, weights
+from lic import graph_storing, loading, metrics, refining, registry, stored_graph, weights
 from lic.coders import GaussianModel, scale_of_index
 from lic.errors import UsageError
 from lic.model import pad
@@ -95,7 +95,7 @@ def test_expected_bits_at_whole_numbers_are_those_that_are_counted():
 @pytest.mark.slow
 def test_model_with_stored_graphs_refines_as_the_one_that_is_traced(folders, codec, x):
     folder = str(folders("hypmqw2022"))
-    stored_graph.save(folder)
+    graph_storing.save(folder)
     stored = loading.load(folder)
     assert isinstance(stored.graph, stored_graph.StoredGraph)
     assert stored.compress(x, quality=40, effort=2) == codec.compress(x, quality=40, effort=2)

@@ -13,7 +13,7 @@ from tensorflow.core.framework import function_pb2
 
 import config
 import lic
-from lic import export, registry, stored_graph, weights
+from lic import export, graph_storing, registry, stored_graph, weights
 from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
 from lic.stored_graph import StoredGraph
@@ -27,7 +27,7 @@ def many(lively, tmp_path_factory):
     model.freeze()
     folder = str(tmp_path_factory.mktemp("many") / "model")
     weights.save(model, "hypmqw2022", folder)
-    stored_graph.save(folder)
+    graph_storing.save(folder)
     return folder
 
 
@@ -95,34 +95,57 @@ def test_codec_of_stored_graphs_is_not_exported(saved, tmp_path):
         export.save(lic.load(str(saved["zyc2022"])), str(tmp_path / "exported"))
 
 
-def with_changed_function(archive, change) -> None:
+ENTRIES = ["encode.pb", "encode.weights.pb"]
+
+
+def function_of(archive, entry: str) -> function_pb2.FunctionDef:
+    with zipfile.ZipFile(archive) as stored:
+        return function_pb2.FunctionDef.FromString(stored.read(entry))
+
+
+def with_changed_function(archive, entry: str, change) -> None:
     """Changes the nodes of a stored function."""
+    definition = function_of(archive, entry)
+    change(definition.node_def)
     with zipfile.ZipFile(archive) as old:
         kept = {name: old.read(name) for name in old.namelist()}
-    definition = function_pb2.FunctionDef.FromString(kept["encode.pb"])
-    change(definition.node_def)
     with zipfile.ZipFile(archive, "w") as new:
-        for name, data in {**kept, "encode.pb": definition.SerializeToString()}.items():
+        for name, data in {**kept, entry: definition.SerializeToString()}.items():
             new.writestr(name, data)
 
 
+@pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize("operation", ["WriteFile", "PyFunc", "NoSuchOperation"])
-def test_graph_that_does_more_than_compute_is_refused_in_one_line(operation, saved, picture, tmp_path):
+def test_graph_that_does_more_than_compute_is_refused_in_one_line(operation, entry, saved, picture, tmp_path):
     shutil.copytree(saved["zyc2022"], tmp_path / "model")
 
     def put(nodes) -> None:
-        next(node for node in nodes if node.op == "Identity").op = operation
+        nodes[len(nodes) // 2].op = operation
 
-    with_changed_function(tmp_path / "model" / stored_graph.FILE, put)
+    with_changed_function(tmp_path / "model" / stored_graph.FILE, entry, put)
     with pytest.raises(DataError, match=r"graphs\.zip of the model is broken or not ours: remove it"):
         lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
 
 
-def test_function_that_lacks_nodes_is_refused_in_one_line(saved, picture, tmp_path):
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_function_that_lacks_nodes_is_refused_in_one_line(entry, saved, picture, tmp_path):
     shutil.copytree(saved["zyc2022"], tmp_path / "model")
-    with_changed_function(tmp_path / "model" / stored_graph.FILE, lambda nodes: nodes.pop(len(nodes) // 2))
+    with_changed_function(tmp_path / "model" / stored_graph.FILE, entry, lambda nodes: nodes.pop(len(nodes) // 2))
     with pytest.raises(DataError, match=r"graphs\.zip of the model is broken or not ours: remove it"):
         lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("name", ["encode", "decode", "synthesise"])
+def test_what_weights_alone_decide_is_not_computed_at_each_call(name, script, saved):
+    archive = saved[script] / stored_graph.FILE
+    prepared = len(function_of(archive, f"{name}.weights.pb").signature.output_arg)
+    main = function_of(archive, f"{name}.pb")
+    known = {argument.name for argument in main.signature.input_arg[:prepared]}
+    known |= {node.name for node in main.node_def if node.op == "Const"}
+    assert prepared and not [
+        node.name for node in main.node_def if node.input and node.op != "Enter"
+        and known.issuperset(reference.split(":")[0] for reference in node.input)]
 
 
 PYTORCH = config.PYTORCH
@@ -143,7 +166,7 @@ def test_every_kind_of_model_can_be_stored(kind, lively, tmp_path, picture):
     model = lively(script, preset)
     model.freeze()
     weights.save(model, script, str(tmp_path))
-    stored_graph.save(str(tmp_path))
+    graph_storing.save(str(tmp_path))
     stored, traced = lic.load(str(tmp_path)), lic.load(str(tmp_path), stored=False)
     x = pixels_of(picture, 60, 90)
     assert isinstance(stored.graph, StoredGraph) and stored.compress(x) == traced.compress(x)

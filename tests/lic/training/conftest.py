@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from config import Training
-from lic import registry, stored_graph
+from lic import graph_storing, registry
 from tests.lic.training.runs import MICRO, SCRIPT, smooth
 
 
@@ -27,7 +27,7 @@ def stored():
     """The folders that graphs would have been stored in: tracing them for each short run would take minutes."""
     folders: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stored_graph, "save", folders.append)
+        patch.setattr(graph_storing, "save", folders.append)
         yield folders
 
 

@@ -11,7 +11,7 @@ import sys
 import tensorflow as tf
 
 import config
-from lic import stored_graph
+from lic import graph_storing
 from lic.errors import UserError
 from lic.training import Run
 from tests.lic.training.runs import MICRO, SCRIPT, broken_in_step
@@ -27,7 +27,7 @@ def train(settings: dict, devices: int = 1, broken: int = 0) -> None:
     """
     processor, = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * devices)
-    stored_graph.save = lambda folder: None
+    graph_storing.save = lambda folder: None
     run = Run(SCRIPT, config.variable(MICRO), config.Training(**settings))
     (broken_in_step(run, broken) if broken else run).train()
 
