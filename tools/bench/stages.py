@@ -48,12 +48,12 @@ def _traced(function, x):
 
 
 def _entropy(model, x):
-    """Hyper synthesis and context, without range coding."""
+    """Hyper synthesis and context, with an estimate of the bits instead of range coding."""
     y = model.analyse(x)
     z = tf.round(model.h_a(y))
 
     def run():
         coder = Estimator(GaussianModel(), model.context.parts(y), FLOAT32)
-        return model.context.code(model.hyper(z, FLOAT32), coder)
+        return model.context.code(model.hyper(z, FLOAT32), coder), coder.bits   # or no scale would be computed
 
     return tf.function(run, autograph=False)
