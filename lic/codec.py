@@ -40,13 +40,13 @@ class Codec:
       graph: a `FileGraph`, what `tf.saved_model.load` made of one, or a `StoredGraph`.
       about: what its model.json says.
       start: the first twelve bytes of its files.
-      bits_of: what `lic.bits_map` made of the model, where that is at hand.
+      bits_of: what `lic.bits_map` made of the model, where that is at hand; an attribute, too.
       refiner: makes the model's `lic.refining.Refiner`, where the model is at hand.
     """
 
     def __init__(self, graph, about: dict, start: bytes, bits_of: Callable | None = None,
                  refiner: Callable[[], Refiner] | None = None):
-        self.graph, self.about, self._start, self._bits_of = graph, about, start, bits_of
+        self.graph, self.about, self._start, self.bits_of = graph, about, start, bits_of
         self._make_refiner, self._one_makes = refiner, threading.Lock()
         self._preset = registry.described(about)
 
@@ -82,7 +82,7 @@ class Codec:
         if effort and not self.variable:
             raise UsageError("this model has one rate and takes no effort: it knows no lambda; give one of many rates")
         if effort and not self._make_refiner:
-            raise UsageError("an effort needs the model's networks: an exported model takes none")
+            raise UsageError("an effort needs the model's networks: a SavedModel by itself takes none")
 
     @functools.cached_property
     def _refiner(self) -> Refiner:
@@ -104,16 +104,16 @@ class Codec:
         """uint8 (h, w, 3) -> the bits that each 16 x 16 pixels take in a file, about; nothing is coded.
 
         Returns:
-          float32 (h/16, w/16), rounded up; None of a SavedModel, which holds no such function.
+          float32 (h/16, w/16), rounded up; None of a SavedModel without stored graphs, which holds no such function.
         """
-        if self._bits_of is None:
+        if self.bits_of is None:
             return None
         height, width = pixels.shape[:2]
         found = np.zeros([-(-side // LATENT_STRIDE) for side in (height, width)], np.float32)
         for box in progress(Tiling(height, width, self._tile_of(height, width, None))):
             self._demand(box.height * box.width)
             part = found[box.top // LATENT_STRIDE:, box.left // LATENT_STRIDE:]
-            of_tile = self._run(self._bits_of, pixels[box.slices], np.float32(self.settled_quality(quality)))
+            of_tile = self._run(self.bits_of, pixels[box.slices], np.float32(self.settled_quality(quality)))
             rows, columns = np.minimum(of_tile.shape, part.shape)
             part[:rows, :columns] = of_tile[:rows, :columns]
         return found

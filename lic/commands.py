@@ -468,7 +468,7 @@ def _about_model(folder: str, runtime: config.Runtime) -> dict:
     _prepare(runtime)
     from lic import loading, weights
     if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
-        about = weights.describe(os.path.dirname(os.path.join(folder, resources.SAVED_ABOUT)))
+        about = weights.describe(os.path.join(folder, resources.SAVED_EXTRA))
     elif os.path.isfile(os.path.join(folder, resources.MODEL)):
         about = weights.describe(folder)
     else:

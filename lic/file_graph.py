@@ -22,12 +22,15 @@ class FileGraph(tf.Module):
       model: a frozen model.
       start: the first twelve bytes of its files (`bitstream.prefix`).
       side: pictures beyond it, in pixels, are cut into tiles by `compress_pixels`.
+    Attributes:
+      weights: the variables of the model, by name.
+      storable: whether `lic.graph_storing` takes the functions, as it does where XLA compiles nothing.
     """
 
     def __init__(self, model: LatentCodec, start: bytes, side: int):
         super().__init__()
         # The functions below hold the model in their closures; saving needs the variables, and only them, here.
-        self.kept = list(weights.frozen_variables(model).values())
+        self.weights, self.storable = weights.frozen_variables(model), not model.xla
         n, depth, many = model.num_strings, model.preset.latent_depth, bool(model.gains)
 
         def traced(function, *signature):

@@ -11,6 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
@@ -18,6 +19,9 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 
 from lic import files, pure_operations, weights
 from lic.stored_graph import ABOUT, FILE, FORMAT, MAIN, PREPARE, model_of
+
+if TYPE_CHECKING:
+    from lic.file_graph import FileGraph
 
 _OF_LOOPS = {"Enter", "Exit", "Merge", "NextIteration", "Switch"}
 
@@ -30,20 +34,31 @@ def save(folder: str) -> None:
     """
     from lic import bits_map
     from lic.file_graph import FileGraph
-    model, weights_id = weights.load(folder)
-    graph, variables = FileGraph(model, bytes(12), 0), weights.frozen_variables(model)
-    about: dict = {"format": FORMAT, "weights_id": weights_id.hex(), "num_strings": model.num_strings,
-                   "model": model_of(weights.describe(folder)), "arrays": sorted(variables), "functions": {}}
+    model, _ = weights.load(folder)
+    about = {**weights.describe(folder), "num_strings": model.num_strings}
+    write(FileGraph(model, bytes(12), 0), bits_map.traced(model), about, folder)
+
+
+def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
+    """Stores the functions of a graph in a folder.
+
+    Args:
+      bits_of: what `lic.bits_map` made of its model.
+      about: what the model's model.json says, and `num_strings`.
+    """
+    functions = {"encode": graph.encode, "decode": graph.decode, "synthesise": graph.synthesise, "bits": bits_of}
+    if hasattr(graph, "probe"):
+        functions["probe"] = graph.probe
+    description: dict = {"format": FORMAT, "weights_id": about["weights_id"], "num_strings": about["num_strings"],
+                         "model": model_of(about), "arrays": sorted(graph.weights), "functions": {}}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
-        functions = {"encode": graph.encode, "decode": graph.decode, "synthesise": graph.synthesise,
-                     "bits": bits_map.traced(model), **({"probe": graph.probe} if model.gains else {})}
         for name, function in functions.items():
-            about["functions"][name], prepare, main = _stored(function, variables)
+            description["functions"][name], prepare, main = _stored(function, graph.weights)
             for entry, definition in ((PREPARE, prepare), (MAIN, main)):
                 pure_operations.check(definition.node_def)
                 archive.writestr(entry.format(name), definition.SerializeToString(deterministic=True))
-        archive.writestr(ABOUT, json.dumps(about))
+        archive.writestr(ABOUT, json.dumps(description))
     files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())
 
 

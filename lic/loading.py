@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 
 import config
@@ -78,7 +80,7 @@ def load(name: str, runtime: config.Runtime | None = None, stored: bool = True) 
     apply(runtime)
     folder = resources.locate(name)
     if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
-        return _load_saved_model(folder, runtime)
+        return _load_saved_model(folder, runtime, stored)
     if os.path.isfile(os.path.join(folder, resources.MODEL)):
         return (stored and _load_stored(folder, runtime)) or _load_model(folder, runtime)
     from lic import training
@@ -100,34 +102,49 @@ def _load_stored(folder: str, runtime: config.Runtime) -> Codec | None:
     if not stored_graph.serves(runtime):
         return None
     about, arrays = weights.read(folder)
+    return _of_stored(folder, about, arrays, runtime)
+
+
+def _of_stored(folder: str, about: dict, arrays: Mapping[str, np.ndarray], runtime: config.Runtime) -> Codec | None:
+    """A codec of the graphs in a folder; None where there are none of this model."""
     graph = stored_graph.load(folder, about, arrays)
     if graph is None:
         return None
     identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
     start = bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity)
-    about = registry.describe(about["script"], preset)
+    whole = _about(registry.describe(about["script"], preset), identity, graph.num_strings, runtime)
 
     def refiner():
         from lic.refining import Refiner
-        return Refiner(weights.load(folder, **_options(runtime))[0])
+        return Refiner(weights.build(about, arrays, **_options(runtime)))
 
-    return Codec(graph, _about(about, identity, graph.num_strings, runtime), start, lambda *of: graph.bits(*of),
-                 refiner)
+    return Codec(graph, whole, start, lambda *of: graph.bits(*of), refiner)
 
 
-def _load_saved_model(folder: str, runtime: config.Runtime) -> Codec:
+def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Codec:
+    """A codec of the graphs that stand in a SavedModel besides, or else of its own, which take much longer to read."""
     try:
         with open(os.path.join(folder, resources.SAVED_ABOUT), encoding="utf-8") as file:
             about = json.load(file)
-        stored_graph.load_operations()   # nothing else may have loaded them yet
-        graph = tf.saved_model.load(folder)
         identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
         made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
         about["num_strings"] = int(about["num_strings"])
+        _require_same(made_with, runtime, folder)
+        if stored:
+            ours = os.path.join(folder, resources.SAVED_EXTRA)
+            codec = _of_stored(ours, about, weights.Exported(folder), runtime)
+            if codec:
+                return codec
+        stored_graph.load_operations()   # nothing else may have loaded them yet
+        graph = tf.saved_model.load(folder)
     except (OSError, ValueError, KeyError, tf.errors.OpError):
         raise DataError(f"'{folder}' is no SavedModel that 'export' made, or it is broken") from None
+    return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))
+
+
+def _require_same(made_with: config.Runtime, runtime: config.Runtime, folder: str) -> None:
+    """Raises a UsageError where a SavedModel was made with other switches than those that are given."""
     arithmetic = _arithmetic_of(made_with)
     if (arithmetic, made_with.precision) != (_arithmetic_of(runtime), runtime.precision):
         raise UsageError(f"the SavedModel in '{folder}' was exported with {flags_of(arithmetic)} "
                          f"--precision {made_with.precision}: give the same flags")
-    return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))

@@ -13,7 +13,8 @@ from lic.errors import DataError
 from lic.files import shown
 
 MODEL, RUN, SAVED_MODEL = "model.json", "run.json", "saved_model.pb"   # each marks a kind of folder
-SAVED_ABOUT = os.path.join("assets.extra", "model.json")   # of a SavedModel
+SAVED_EXTRA = "assets.extra"   # the folder of a SavedModel that holds what is ours
+SAVED_ABOUT = os.path.join(SAVED_EXTRA, MODEL)
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOTS = (os.path.join(_HERE, "res"), os.path.join(os.path.dirname(_HERE), "res"))
 _FOLDERS = tuple(os.path.join(root, "weights") for root in _ROOTS)

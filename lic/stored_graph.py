@@ -56,13 +56,13 @@ class StoredGraph:
 
     Args:
       archive: what `graph_storing.save` wrote; about: its entry of that name.
-      arrays: those of `weights.npz`.
+      arrays: weights and tables of the model, by name.
     """
 
     def __init__(self, archive: zipfile.ZipFile, about: dict, arrays: Mapping[str, np.ndarray]):
         self.num_strings = int(about["num_strings"])
         self._archive, self._functions = archive, about["functions"]
-        self._arrays = [arrays[name] for name in about["arrays"]]
+        self._names, self._arrays = about["arrays"], arrays
 
     @functools.cached_property
     def encode(self):
@@ -88,7 +88,7 @@ class StoredGraph:
         """Raises DataError where what was stored can't be used."""
         try:
             prepare, main = self._read(PREPARE.format(name)), self._read(MAIN.format(name))
-            prepared = prepare.of_weights([self._arrays[number] for number in self._functions[name]])
+            prepared = prepare.of_weights([self._arrays[self._names[number]] for number in self._functions[name]])
             return functools.partial(main, prepared)
         except Exception as error:   # zipfile, protobuf and TensorFlow each have their own
             raise DataError(f"{FILE} of the model is broken or not ours: remove it, and the model is built from its "
@@ -148,7 +148,12 @@ def _as_they_are() -> bytes:
 
 
 def load(folder: str, described: dict, arrays: Mapping[str, np.ndarray]) -> StoredGraph | None:
-    """The graphs of the model that `weights.read` gave, or None where there are none."""
+    """The graphs in a folder, or None where there are none, or those of another model.
+
+    Args:
+      described: what the model.json of the model says.
+      arrays: its weights and tables, by name.
+    """
     try:
         archive = zipfile.ZipFile(io.BytesIO(files.read_bytes(os.path.join(folder, FILE))))
         about = json.loads(archive.read(ABOUT))

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 import lic
-from lic import bitstream, cli, codec, export, images
+from lic import bitstream, cli, codec, export, images, stored_graph
 from lic.errors import DataError, UsageError
+from lic.stored_graph import StoredGraph
 
 SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
 
@@ -106,14 +108,38 @@ def test_command_line_takes_a_saved_model_where_nothing_else_was_loaded(exported
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_saved_model_is_a_codec_like_any_other(script, exported, codecs, picture):
-    coder, x = lic.load(exported[script]), picture(45, 81)[0].astype(np.uint8)
+@pytest.mark.parametrize("stored", [True, False], ids=["of stored graphs", "of its own"])
+def test_saved_model_is_a_codec_like_any_other(stored, script, exported, codecs, picture):
+    coder, x = lic.load(exported[script], stored=stored), picture(45, 81)[0].astype(np.uint8)
+    assert isinstance(coder.graph, StoredGraph) is stored
     data = coder.compress(x)
-    assert data == codecs[script].compress(x) and coder.weights_id == codecs[script].weights_id
-    assert coder.bits_map(x) is None, "what only the page of the demo asks for is not carried along"
+    assert data == codecs[script].compress(x) and coder.about == codecs[script].about
     np.testing.assert_array_equal(coder.decompress(data), codecs[script].decompress(data))
+    assert (coder.bits_map(x) is not None) is stored, "a SavedModel's own graph has none"
     with pytest.raises(DataError, match="checksum"):
         coder.decompress(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_saved_model_without_stored_graphs_of_its_own_is_read_itself(exported, codecs, tmp_path, picture):
+    folder = shutil.copytree(exported["zyc2022"], tmp_path / "model")
+    stored, x = folder / "assets.extra" / stored_graph.FILE, picture(45, 81)[0].astype(np.uint8)
+    shutil.copy(os.path.join(exported["hypmqw2022"], "assets.extra", stored_graph.FILE), stored)
+    for spoil in (lambda: None, stored.unlink):
+        spoil()
+        coder = lic.load(str(folder))
+        assert not isinstance(coder.graph, StoredGraph) and coder.compress(x) == codecs["zyc2022"].compress(x)
+
+
+@pytest.mark.parametrize("name", ["variables.data-00000-of-00001", "variables.index"])
+def test_saved_model_with_broken_weights_is_one_line(name, exported, tmp_path, picture):
+    folder = shutil.copytree(exported["zyc2022"], tmp_path / "model")
+    broken = folder / "variables" / name
+    content = bytearray(broken.read_bytes())
+    content[:len(content) // 2] = bytes(len(content) // 2)
+    broken.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        lic.load(str(folder)).compress(picture(45, 81)[0].astype(np.uint8))
+    assert "broken" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_saved_model_says_which_symbols_are_wrong_by_both_of_its_doors(exported, signatures, codecs, picture):
@@ -188,7 +214,16 @@ def test_switches_of_the_export_are_asked_for_again(saved, tmp_path, picture):
         lic.load(folder)
     coder = lic.load(folder, arithmetic="float32", precision="bfloat16")
     x = picture(40, 40)[0].astype(np.uint8)
-    assert coder.decompress(coder.compress(x)).shape == x.shape
+    assert isinstance(coder.graph, StoredGraph) and coder.decompress(coder.compress(x)).shape == x.shape
+
+
+@pytest.mark.slow
+def test_what_xla_compiles_is_exported_without_stored_graphs(saved, tmp_path, picture):
+    compiled, folder = lic.load(str(saved["hypmqw2022"]), xla=True), str(tmp_path / "compiled")
+    export.save(compiled, folder)
+    x = picture(40, 40)[0].astype(np.uint8)
+    assert lic.load(folder).compress(x) == compiled.compress(x)
+    assert os.listdir(os.path.join(folder, "assets.extra")) == ["model.json"]
 
 
 # Folders ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import graph_storing, loading, metrics, refining, registry, stored_graph, weights
+from lic import export, graph_storing, loading, metrics, refining, registry, stored_graph, weights
 from lic.coders import GaussianModel, scale_of_index
 from lic.errors import UsageError
 from lic.model import pad
@@ -93,6 +93,13 @@ def test_expected_bits_at_whole_numbers_are_those_that_are_counted():
 
 
 @pytest.mark.slow
+def test_exported_model_refines_as_the_one_that_it_was(codec, x, tmp_path):
+    export.save(codec, str(tmp_path / "exported"))
+    exported = loading.load(str(tmp_path / "exported"))
+    assert exported.compress(x, quality=40, effort=2) == codec.compress(x, quality=40, effort=2)
+
+
+@pytest.mark.slow
 def test_model_with_stored_graphs_refines_as_the_one_that_is_traced(folders, codec, x):
     folder = str(folders("hypmqw2022"))
     graph_storing.save(folder)
@@ -117,7 +124,7 @@ def test_effort_that_can_not_be_made_is_refused(codec, x):
         with pytest.raises(UsageError, match="is not within 0"):
             codec.compress(x, effort=effort)
     of_one_rate = registry.describe("hypmqw2022", registry.preset("hypmqw2022", "tiny"))
-    for about, said in ((of_one_rate, "one rate and takes no effort"), (codec.about, "exported model takes none")):
+    for about, said in ((of_one_rate, "one rate and takes no effort"), (codec.about, "by itself takes none")):
         with pytest.raises(UsageError, match=said):
             loading.Codec(None, about, b"").compress(x, effort=1)
 
