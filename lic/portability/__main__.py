@@ -92,7 +92,7 @@ def _pairs(crew: Crew, configurations, described: list[dict]) -> dict:
 def _deviation(crew: Crew, configurations) -> dict:
     inner = Crew(crew.folder, crew.pictures[:PROBED], crew.models, crew.arithmetics, crew.at_once)
     inner.failures = crew.failures
-    able = [c for c in configurations if c.kind != "saved"]     # a SavedModel can't be looked into
+    able = [c for c in configurations if c.kind not in ("saved", "stored")]   # these can't be looked into
     steps = len(inner.pictures) * len(inner.models) * len(inner.arithmetics)
     if not inner.run("settle", able[:1], steps):
         return {}

@@ -28,7 +28,8 @@ class Configuration:
       name: as in `--configurations`.
       environment: variables of the process.
       switches: fields of `config.Runtime`.
-      kind: "python" (the model as it is), "saved" (exported, then read back) or "batch" (several pictures at once).
+      kind: "python" (the model as it is), "stored" (the graphs beside its weights, where there are any), "saved"
+        (exported, then read back) or "batch" (several pictures at once).
     """
 
     name: str
@@ -63,6 +64,8 @@ CONFIGURATIONS = (
     Configuration("avx2-threads-1", _isa("AVX2"), {"threads": 1}),
     Configuration("xla-transforms", switches={"xla": True}),
     Configuration("xla-everything", {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"}),
+    Configuration("stored-graphs", kind="stored"),            # what commands run with the bundled models
+    Configuration("stored-graphs-onednn-off-threads-1", _NO_ONEDNN, {"threads": 1}, "stored"),
     Configuration("saved-model", kind="saved"),
     Configuration("saved-model-onednn-off-threads-1", _NO_ONEDNN, {"threads": 1}, "saved"),
     Configuration("batch", kind="batch"),

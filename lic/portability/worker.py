@@ -49,12 +49,12 @@ class Case:
     def codec(self) -> Codec:
         """The codec; a SavedModel is exported by the process that comes first."""
         if self.configuration.kind != "saved":
-            return lic.load(self.name, stored=False, **self.switches)
+            return lic.load(self.name, stored=self.configuration.kind == "stored", **self.switches)
         folder = self.path("exported", self.configuration.name)
         if not os.path.isdir(folder):
             from lic import export
             export.save(lic.load(self.name, stored=False, **self.switches), folder)
-        return lic.load(folder, **self.switches)
+        return lic.load(folder, stored=False, **self.switches)
 
 
 def each_case(job: dict, work: Callable[[Case, dict], Any]) -> dict[str, dict[str, Any]]:

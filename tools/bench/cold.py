@@ -7,23 +7,37 @@ import os
 import statistics
 import subprocess
 import sys
+from typing import Callable
 
 import config
+from lic import export
 from tools.bench.timing import in_turns, ratio
+from tools.bench.warm import random_codec
 
 IMPORT = (sys.executable, "-c", "import tensorflow, tensorflow_compression")
+LARGE = ("lsk2023", "small")   # what is exported and measured besides
 
 
 def measure(picture: str, folder: str, rounds: int) -> list[dict]:
-    """A row for each bundled model and command: median seconds, and the median ratio to the import."""
+    """A row for each model and command: median seconds, and the median ratio to the import.
+
+    Models are the bundled ones and an export of `LARGE`, with random weights.
+    """
+    exported = os.path.join(folder, "exported")
+    export.save(random_codec(*LARGE, config.Runtime()), exported)
     works = {"import": functools.partial(_run, IMPORT)}
     for script in config.PRESETS:
-        file, shown = (os.path.join(folder, f"{script}.{suffix}") for suffix in ("tfci", "png"))
-        for command, *names in (("compress", picture, file), ("decompress", file, shown)):
-            works[f"{script} {command}"] = functools.partial(_run, (sys.executable, f"{script}.py", command, *names))
+        works.update(_commands(script, script, picture, folder))
+    works.update(_commands(LARGE[0], f"{' '.join(LARGE)} exported", picture, folder, "--model_path", exported))
     seconds = in_turns(works, rounds)
     return [{"work": name, "seconds": statistics.median(taken), "ratio": ratio(taken, seconds["import"])}
             for name, taken in seconds.items()]
+
+
+def _commands(script: str, name: str, picture: str, folder: str, *flags: str) -> dict[str, Callable[[], None]]:
+    file, shown = (os.path.join(folder, f"{name}.{suffix}") for suffix in ("tfci", "png"))
+    return {f"{name} {command}": functools.partial(_run, (sys.executable, f"{script}.py", command, *names, *flags))
+            for command, *names in (("compress", picture, file), ("decompress", file, shown))}
 
 
 def _run(line: tuple[str, ...]) -> None:
