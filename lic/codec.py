@@ -23,7 +23,7 @@ from lic.arithmetic import ARITHMETICS
 from lic.bitstream import Header, Record
 from lic.coded import Coded
 from lic.errors import DataError, UsageError
-from lic.latents import Latents
+from lic.latents import Latents, latent_box
 from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, tile_of
 
 if TYPE_CHECKING:
@@ -198,9 +198,9 @@ class Codec:
         self._demand(windows[..., 0].size, effort)
         margin = ARITHMETICS[self.about["arithmetic"]].margin
         phase, qualities = np.zeros(len(windows), np.int32), np.full(len(windows), quality, np.float32)
-        encode = self._encoder(windows, np.array(box, np.int32), qualities, effort, progress)
+        y = self._latent(windows, box, qualities, effort, progress)
         for _ in range(bitstream.PHASES):
-            coded = Coded(*self._run(encode, phase))
+            coded = Coded(*self._run(self.graph.encode, y, phase))
             doubtful = (coded.slack < margin) & (phase < bitstream.PHASES - 1)
             if not doubtful.any():
                 break
@@ -209,15 +209,17 @@ class Codec:
                       tuple(map(int, coded.escapes[i, :coded.num_escapes[i]])), int(coded.crc[i]))
                 for i in range(len(windows))]
 
-    def _encoder(self, windows: np.ndarray, box: np.ndarray, qualities: np.ndarray, effort: int, progress: Progress
-                 ) -> Callable:
-        """What codes the windows, given a phase of each."""
+    def _latent(self, windows: np.ndarray, box: Box, qualities: np.ndarray, effort: int, progress: Progress
+                ) -> tf.Tensor:
+        """y of what `box` holds of each window."""
         if not effort:
-            return lambda phase: self.graph.encode(windows, box, phase, qualities)
+            return self._run(self.graph.analyse, windows, np.array(box, np.int32), qualities)
         with self._one_makes:   # threads may ask at the same time
             refiner = self._refiner
-        y = self._run(refiner.latent, windows, box, qualities, effort, progress)
-        return lambda phase: refiner.encode(y, phase)
+        whole = np.array((0, 0, *windows.shape[1:3]), np.int32)   # what lies around the box is refined, too
+        y = self._run(self.graph.analyse, windows, whole, qualities)
+        y = self._run(refiner.refined, y, windows, qualities, effort, progress)
+        return y[(slice(None), *latent_box(box).slices)]
 
     def _file(self, height: int, width: int, tiles: Sequence[_Tile], tile: tuple[int, int] | None, quality: float
               ) -> bytes:

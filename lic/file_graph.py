@@ -1,6 +1,6 @@
-"""The traced functions of a frozen model: a tile to strings, strings to latents, latents to pixels.
+"""The traced functions of a frozen model: a tile to its latent, that to strings, strings to latents, latents to pixels.
 
-`lic.codec` goes from tile to tile with the first three; the last two hold that loop in the graph, for exported models.
+`lic.codec` goes from tile to tile with the first four; the last two hold that loop in the graph, for exported models.
 The same pixels give the same bytes either way.
 """
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 from lic import bitstream, graph_bitstream, images, tiling, weights
 from lic.arithmetic import FLOAT32
 from lic.coded import Coded
-from lic.model import Encoded, LatentCodec, flat
+from lic.model import Encoded, LatentCodec, cut, flat, pad
 from lic.tiling import LATENT_STRIDE, STRIDE
 
 
@@ -39,16 +39,18 @@ class FileGraph(tf.Module):
         number, numbers = tf.TensorSpec((), tf.int32), tf.TensorSpec((None,), tf.int32)
         quality, qualities = tf.TensorSpec((), tf.float32), tf.TensorSpec((None,), tf.float32)   # 0 for one rate
         box, one_picture = tf.TensorSpec((4,), tf.int32), tf.TensorSpec((None, None, 3), tf.uint8)
-        self.encode = traced(
-            lambda pixels, box, phase, quality: _encode(model, pixels, box, phase, quality),
-            tf.TensorSpec((None, None, None, 3), tf.uint8), box, numbers, qualities)
+        latents = tf.TensorSpec((None, None, None, depth), tf.float32)
+        self.analyse = traced(
+            lambda pixels, box, quality: cut(model.analyse(pad(tf.cast(pixels, tf.float32)), quality), box),
+            tf.TensorSpec((None, None, None, 3), tf.uint8), box, qualities)
+        self.encode = traced(lambda y, phase: _coded(model, model.encode_latent(y, phase)), latents, numbers)
         self.decode = traced(
             lambda *arguments: _decode(model, *arguments),
             tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32),
             tf.TensorSpec((None, None), tf.int32), numbers, numbers, number, number)
         self.synthesise = traced(
             lambda y_hat, box, quality: model.reconstruct(y_hat, box[2], box[3], box[0], box[1], quality),
-            tf.TensorSpec((None, None, None, depth), tf.float32), box, qualities)
+            latents, box, qualities)
         if many:   # of no use to others, and long to trace for an export
             self.probe = traced(lambda pixels, quality: _probe(model, pixels, quality), one_picture, quality)
         self.compress_pixels = traced(
@@ -58,12 +60,7 @@ class FileGraph(tf.Module):
             lambda data: _decompress(self, start, n, many, data), tf.TensorSpec((), tf.string))
 
 
-def _encode(model: LatentCodec, pixels, box, phase, quality) -> Coded:
-    """Windows (b, h, w, 3) -> what `box` holds of each, coded."""
-    return coded_of(model, model.encode(tf.cast(pixels, tf.float32), box, phase, quality))
-
-
-def coded_of(model: LatentCodec, encoded: Encoded) -> Coded:
+def _coded(model: LatentCodec, encoded: Encoded) -> Coded:
     """What a file holds of encoded pictures."""
     strings = tf.ensure_shape(tf.stack(encoded.strings, 1), (None, model.num_strings))
     checks = tf.stack([_of_each(graph_bitstream.symbol_check, s, tf.int32) for s in encoded.symbols], 1)
@@ -125,7 +122,8 @@ def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margi
         box, window = _box_and_window(number, size, tile, rows_and_columns[1])
         seen = pixels[window[0]:window[0] + window[2], window[1]:window[1] + window[3]][None]
         within = tf.concat([box[:2] - window[:2], box[2:]], 0)
-        encode = lambda phase: Coded(*graph.encode(seen, within, phase, quality))
+        y = graph.analyse(seen, within, quality)
+        encode = lambda phase: Coded(*graph.encode(y, phase))
         first = tf.constant([0])
         phase, coded = tf.while_loop(
             lambda phase, coded: (coded.slack[0] < margin) & (phase[0] < bitstream.PHASES - 1),

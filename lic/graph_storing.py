@@ -46,7 +46,8 @@ def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
       bits_of: what `lic.bits_map` made of its model.
       about: what the model's model.json says, and `num_strings`.
     """
-    functions = {"encode": graph.encode, "decode": graph.decode, "synthesise": graph.synthesise, "bits": bits_of}
+    functions = {"analyse": graph.analyse, "encode": graph.encode, "decode": graph.decode,
+                 "synthesise": graph.synthesise, "bits": bits_of}
     if hasattr(graph, "probe"):
         functions["probe"] = graph.probe
     description: dict = {"format": FORMAT, "weights_id": about["weights_id"], "num_strings": about["num_strings"],

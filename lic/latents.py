@@ -28,17 +28,17 @@ class Latents:
         for number in numbers:
             if number not in self._kept:
                 self._kept[number] = self._decode(number)
-        wanted = _latent_box(window)
+        wanted = latent_box(window)
         out = np.zeros((wanted.height, wanted.width, self._kept[numbers[0]].shape[-1]), np.float32)
         for number in numbers:
-            tile = _latent_box(self._tiling[number])
+            tile = latent_box(self._tiling[number])
             shared = tile.meet(wanted)
             if shared:
                 out[shared.within(wanted).slices] = self._kept[number][shared.within(tile).slices]
         return out
 
 
-def _latent_box(box: Box) -> Box:
+def latent_box(box: Box) -> Box:
     """A box of pixels that begins at a multiple of 16, in latents, to the end of the last one of z."""
     height, width = (-(-side // STRIDE) * STRIDE for side in (box.height, box.width))
     return Box(*(side // LATENT_STRIDE for side in (box.top, box.left, height, width)))

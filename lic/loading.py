@@ -137,8 +137,10 @@ def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Cod
                 return codec
         stored_graph.load_operations()   # nothing else may have loaded them yet
         graph = tf.saved_model.load(folder)
+        if not hasattr(graph, "analyse"):
+            raise ValueError("an earlier commit made it")
     except (OSError, ValueError, KeyError, tf.errors.OpError):
-        raise DataError(f"'{folder}' is no SavedModel that 'export' made, or it is broken") from None
+        raise DataError(f"'{folder}' is no SavedModel that 'export' made, as it does now, or it is broken") from None
     return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))
 
 

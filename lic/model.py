@@ -73,7 +73,7 @@ def pad(x: tf.Tensor, multiple: int = STRIDE) -> tf.Tensor:
 
 
 def cut(y: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-    """The latents of a box of pixels, rounded up to whole ones of z."""
+    """The latents of a box of pixels, (top, left, height, width), from a multiple of 64 up to whole ones of z."""
     top, left, height, width = tf.unstack(box)
     bottom, right = top + -(-height // STRIDE) * STRIDE, left + -(-width // STRIDE) * STRIDE
     top, left, bottom, right = (side // LATENT_STRIDE for side in (top, left, bottom, right))
@@ -213,18 +213,14 @@ class LatentCodec(tf.keras.Model):
         """What the strings hold."""
         return ["z", *self.context.part_names]
 
-    def encode(self, x: tf.Tensor, box: tf.Tensor | None = None, phase: tf.Tensor | None = None,
-               quality: tf.Tensor | None = None) -> Encoded:
+    def encode(self, x: tf.Tensor, phase: tf.Tensor | None = None, quality: tf.Tensor | None = None) -> Encoded:
         """Pictures (b, h, w, 3) -> strings and symbols.
 
         Args:
-          box: int32 (4,), top, left, height and width of what is coded, in pixels; top and left multiples of 64. What
-            lies around it is seen by the analysis. None for all.
           phase: (b,) int32, see `lic.coders.Coder`.
           quality: (b,) as of `analyse`.
         """
-        y = self.analyse(pad(x), quality)
-        return self.encode_latent(y if box is None else cut(y, box), phase)
+        return self.encode_latent(self.analyse(pad(x), quality), phase)
 
     def encode_latent(self, y: tf.Tensor, phase: tf.Tensor | None = None) -> Encoded:
         """The same of a latent (b, h/16, w/16, M)."""

@@ -9,7 +9,6 @@ variance p (1 - p) what it is worth where rate and distortion are in balance. p 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from typing import Callable
@@ -17,13 +16,13 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
-from lic.arithmetic import CONTINUOUS, FLOAT32
+from lic.arithmetic import CONTINUOUS
 from lic.coders import NUM_SCALES, Estimator, GaussianModel, scale_of_index
-from lic.file_graph import coded_of
-from lic.model import LatentCodec, cut, pad
+from lic.model import LatentCodec
 
 _STEPS = (0.03, 0.1)          # the learning rate, in steps of rounding: the first, or the second over sqrt(steps)
 _TEMPERATURES = (0.3, 0.03)   # of the first and the last step
+_DECIDED = 1e-4               # at which each value is on one side
 # Bits for a variance of one squared step. Where steps are fine and in balance with lambda it is 6 / ln 2 = 8.7; of 0,
 # 3, 6 and 10 these did best at qualities 10, 50 and 95.
 _VARIANCE = 6.0
@@ -34,55 +33,51 @@ Progress = Callable[[Iterable], Iterable]
 
 
 class Refiner:
-    """Refines latents of a model of many rates, and codes them.
+    """Refines latents of a model of many rates.
 
     Args:
       model: a frozen model.
-    Attributes:
-      encode: makes of y and phase what `lic.file_graph.FileGraph.encode` makes of pictures.
     """
 
     def __init__(self, model: LatentCodec):
         assert model.gains, "models of one rate know no lambda"
         self._model, self._lambda_of = model, model.gains.lambda_of
         # The first size is traced as such, which takes half the time; other sizes share one trace.
-        traced = functools.partial(tf.function, autograph=False, reduce_retracing=True)
-        self._analyse = traced(lambda x, quality: model.analyse(pad(x), quality))
-        self._gradient, self._cost = traced(self._gradient_of), traced(self._cost_of)
-        self.encode = traced(lambda y, phase: coded_of(model, model.encode_latent(y, phase)))
+        self._slope = tf.function(self._slope_of, autograph=False, reduce_retracing=True)
 
-    def latent(self, windows: np.ndarray, box: np.ndarray, quality: np.ndarray, steps: int, progress: Progress = iter
-               ) -> tf.Tensor:
-        """Pictures, uint8 (b, h, w, 3), of a quality each -> y of what `box` holds of them, no worse than unrefined.
+    def refined(self, first: tf.Tensor, pictures: np.ndarray, quality: np.ndarray, steps: int, progress: Progress = iter
+                ) -> tf.Tensor:
+        """y of pictures, uint8 (b, h, w, 3), of a quality each -> one that costs no more.
 
         Args:
-          box: int32 (4,), top, left, height and width, in pixels.
           progress: wraps the steps, as `tqdm` does.
         """
-        x, quality = tf.cast(windows, tf.float32), tf.constant(quality, tf.float32)
-        first = self._analyse(x, quality)
+        x, quality = tf.cast(pictures, tf.float32), tf.constant(quality, tf.float32)
         y, most = tf.Variable(first), min(_STEPS[0], _STEPS[1] / math.sqrt(steps))
         adam = tf.keras.optimizers.Adam(beta_2=0.99)   # few steps: a short memory
         for step in progress(range(steps)):
             adam.learning_rate = most * (1 + math.cos(math.pi * step / steps)) / 2
             temperature = _TEMPERATURES[0] * (_TEMPERATURES[1] / _TEMPERATURES[0]) ** (step / steps)
-            adam.apply_gradients([(self._gradient(x, y.value(), quality, tf.constant(temperature)), y)])
+            adam.apply_gradients([(self._slope(x, y.value(), quality, tf.constant(temperature))[0], y)])
         better = self._cost(x, y.value(), quality) < self._cost(x, first, quality)
-        return cut(tf.where(better[:, None, None, None], y, first), tf.constant(box))
+        return tf.where(better[:, None, None, None], y, first)
 
-    def _gradient_of(self, x, y, quality, temperature):
+    def _cost(self, x, y, quality) -> tf.Tensor:
+        """What a latent costs, (b,), once its values are decided."""
+        # Another function, without a gradient, would take longer to trace than this one to run.
+        return self._slope(x, y, quality, tf.constant(_DECIDED))[1]
+
+    def _slope_of(self, x, y, quality, temperature) -> tuple[tf.Tensor, tf.Tensor]:
+        """The gradient of what a latent costs, and that, (b,)."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(y)
-            cost = self._weighed(x, y, quality, lambda em, parts: _Undecided(em, parts, temperature))
-        return tape.gradient(cost, y)
+            cost = self._cost_of(x, y, quality, temperature)
+        return tape.gradient(cost, y), cost
 
-    def _cost_of(self, x, y, quality):
-        return self._weighed(x, y, quality, lambda em, parts: Estimator(em, parts, FLOAT32))
-
-    def _weighed(self, x, y, quality, coder_of) -> tf.Tensor:
+    def _cost_of(self, x, y, quality, temperature) -> tf.Tensor:
         """Bits + lambda * MSE * pixels of each picture, (b,)."""
         model = self._model
-        coder = coder_of(GaussianModel(floor=model.likelihood_floor), model.context.parts(y))
+        coder = _Undecided(GaussianModel(floor=model.likelihood_floor), model.context.parts(y), temperature)
         estimate = model.estimate_latent(y, coder, tf.shape(x)[1:3], quality)
         shown = tf.clip_by_value(estimate.x_hat, 0, 255)
         error = tf.reduce_sum(tf.math.squared_difference(x, shown), (1, 2, 3)) / 3

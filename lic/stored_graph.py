@@ -65,6 +65,10 @@ class StoredGraph:
         self._names, self._arrays = about["arrays"], arrays
 
     @functools.cached_property
+    def analyse(self):
+        return self._function("analyse")
+
+    @functools.cached_property
     def encode(self):
         return self._function("encode")
 

@@ -53,11 +53,10 @@ def cost(codec, x, data: bytes, quality: float) -> float:
 def test_refined_latent_costs_less(lively, x, script):
     model = lively(script, registry.preset(script, "tiny-variable"))
     refiner, quality = refining.Refiner(model), np.array([70.0], np.float32)
-    box = np.array([0, 0, *x.shape[:2]], np.int32)
     pixels = tf.cast(x[None], tf.float32)
     first = model.analyse(pad(pixels), quality)
     costs = [float(refiner._cost(pixels, y, tf.constant(quality))[0])
-             for y in (first, *(refiner.latent(x[None], box, quality, steps) for steps in (3, 20)))]
+             for y in (first, *(refiner.refined(first, x[None], quality, steps) for steps in (3, 20)))]
     assert costs[2] < costs[1] < costs[0]
 
 

@@ -194,7 +194,8 @@ def demanding(monkeypatch):
 def test_encoder_shifts_the_grid_until_no_value_is_in_doubt(traced, picture, demanding):
     coder, x = traced["zyc2022"], picture(64, 64)[0].astype(np.uint8)
     plain = bitstream.parse(coder.compress_pixels(x))[1][0]
-    slack = [float(coder.graph.encode(x[None], (0, 0, 64, 64), [phase], [0.0]).slack[0]) for phase in range(4)]
+    y = coder.graph.analyse(x[None], (0, 0, 64, 64), [0.0])
+    slack = [float(coder.graph.encode(y, [phase]).slack[0]) for phase in range(4)]
     assert plain.phase == 0 and len(set(slack)) == 4
     best = int(np.argmax(slack))
     demanding(sorted(slack)[-1])
@@ -211,7 +212,8 @@ def test_encoder_of_integers_is_never_in_doubt(traced, picture, demanding):
 @pytest.mark.parametrize("phase", range(4))
 def test_file_decodes_at_every_phase_of_the_grid(script, phase, traced, picture):
     coder, x = traced[script], picture(70, 90)[0].astype(np.uint8)
-    strings, checks, escapes, num_escapes, crc, _ = coder.graph.encode(x[None], (0, 0, 70, 90), [phase], [0.0])
+    y = coder.graph.analyse(x[None], (0, 0, 70, 90), [0.0])
+    strings, checks, escapes, num_escapes, crc, _ = coder.graph.encode(y, [phase])
     seal = bitstream.seal(90, 70, None, 0, 0, int(crc[0]), phase)
     record = Record(phase, tuple(map(int, checks[0])), tuple(strings.numpy()[0]), seal,
                     tuple(map(int, escapes[0, :num_escapes[0]])))

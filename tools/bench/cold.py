@@ -25,7 +25,7 @@ def measure(picture: str, folder: str, rounds: int) -> list[dict]:
     """
     exported = os.path.join(folder, "exported")
     export.save(random_codec(*LARGE, config.Runtime()), exported)
-    works = {"import": functools.partial(_run, IMPORT)}
+    works: dict[str, Callable[[], object]] = {"import": functools.partial(_run, IMPORT)}
     for script in config.PRESETS:
         works.update(_commands(script, script, picture, folder))
     works.update(_commands(LARGE[0], f"{' '.join(LARGE)} exported", picture, folder, "--model_path", exported))
@@ -34,7 +34,7 @@ def measure(picture: str, folder: str, rounds: int) -> list[dict]:
             for name, taken in seconds.items()]
 
 
-def _commands(script: str, name: str, picture: str, folder: str, *flags: str) -> dict[str, Callable[[], None]]:
+def _commands(script: str, name: str, picture: str, folder: str, *flags: str) -> dict[str, Callable[[], object]]:
     file, shown = (os.path.join(folder, f"{name}.{suffix}") for suffix in ("tfci", "png"))
     return {f"{name} {command}": functools.partial(_run, (sys.executable, f"{script}.py", command, *names, *flags))
             for command, *names in (("compress", picture, file), ("decompress", file, shown))}
