@@ -42,11 +42,12 @@ class Codec:
       start: the first twelve bytes of its files.
       bits_of: what `lic.bits_map` made of the model, where that is at hand; an attribute, too.
       refiner: makes the model's `lic.refining.Refiner`, where the model is at hand.
+      folder: that its model was read from, where there is one; an attribute, too.
     """
 
     def __init__(self, graph, about: dict, start: bytes, bits_of: Callable | None = None,
-                 refiner: Callable[[], Refiner] | None = None):
-        self.graph, self.about, self._start, self.bits_of = graph, about, start, bits_of
+                 refiner: Callable[[], Refiner] | None = None, folder: str | None = None):
+        self.graph, self.about, self._start, self.bits_of, self.folder = graph, about, start, bits_of, folder
         self._make_refiner, self._one_makes = refiner, threading.Lock()
         self._preset = registry.described(about)
 

@@ -17,7 +17,8 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
 
-from lic import files, pure_operations, weights
+import config
+from lic import files, pure_operations, stored_graph, weights
 from lic.stored_graph import ABOUT, FILE, FORMAT, MAIN, PREPARE, model_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,19 @@ def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
                 archive.writestr(entry.format(name), definition.SerializeToString(deterministic=True))
         archive.writestr(ABOUT, json.dumps(description))
     files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())
+
+
+def copy(source: str, about: dict, folder: str) -> bool:
+    """Copies what is stored beside a model; returns False where that is of another model, or for other switches.
+
+    Args:
+      about: what the model's codec says of itself.
+    """
+    runtime = config.Runtime(arithmetic=about["arithmetic"], precision=about["precision"])
+    if not stored_graph.serves(runtime) or stored_graph.load(source, about, {}) is None:
+        return False
+    files.write_atomically(os.path.join(folder, FILE), files.read_bytes(os.path.join(source, FILE)))
+    return True
 
 
 def _stored(function, variables: Mapping[str, tf.Variable]

@@ -30,8 +30,9 @@ def _arithmetic_of(runtime: config.Runtime) -> bitstream.Arithmetic:
     return bitstream.Arithmetic.TF32 if runtime.tf32 else bitstream.Arithmetic.FLOAT32
 
 
-def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: config.Runtime, **about) -> Codec:
-    """A codec of a frozen model."""
+def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: config.Runtime, folder: str | None = None,
+               **about) -> Codec:
+    """A codec of a frozen model, and the folder that it was read from."""
     from lic import bits_map
     from lic.file_graph import FileGraph
     from lic.refining import Refiner
@@ -39,7 +40,7 @@ def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: conf
     side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
     about = {**about, **registry.describe(script, model.preset)}
     about = _about(about, weights_id, model.num_strings, runtime)
-    return Codec(FileGraph(model, start, side), about, start, bits_map.traced(model), lambda: Refiner(model))
+    return Codec(FileGraph(model, start, side), about, start, bits_map.traced(model), lambda: Refiner(model), folder)
 
 
 def _about(about: dict, weights_id: bytes, num_strings: int, runtime: config.Runtime) -> dict:
@@ -94,7 +95,7 @@ def _options(runtime: config.Runtime) -> dict:
 
 def _load_model(folder: str, runtime: config.Runtime) -> Codec:
     model, identity = weights.load(folder, **_options(runtime))
-    return from_model(model, weights.describe(folder)["script"], identity, runtime)
+    return from_model(model, weights.describe(folder)["script"], identity, runtime, folder)
 
 
 def _load_stored(folder: str, runtime: config.Runtime) -> Codec | None:
