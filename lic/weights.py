@@ -189,7 +189,9 @@ class Exported(Mapping):
 
     def __init__(self, folder: str):
         self._variables = tf.train.load_checkpoint(os.path.join(folder, "variables", "variables"))
-        self._keys = {_name_of(key): key for key in self._variables.get_variable_to_shape_map() if _KEY.fullmatch(key)}
+        matches = filter(None, map(_KEY.fullmatch, self._variables.get_variable_to_shape_map()))
+        # Checkpoints escape the slashes and dots of names.
+        self._keys = {match[1].replace(".S", "/").replace("..", "."): match[0] for match in matches}
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._variables.get_tensor(self._keys[name])
@@ -199,10 +201,3 @@ class Exported(Mapping):
 
     def __len__(self) -> int:
         return len(self._keys)
-
-
-def _name_of(key: str) -> str:
-    """The name of a weight, as TensorFlow's checkpoints escape it."""
-    match = _KEY.fullmatch(key)
-    assert match
-    return match[1].replace(".S", "/").replace("..", ".")
