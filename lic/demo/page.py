@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ORIGINAL = "original"
 _WIPE_ABOUT = "Drag the line to wipe; the wheel or two fingers zoom, dragging moves."
 _MAP_ABOUT = "The entropy model's estimate for each 16 x 16 pixels. Click on a place to see it enlarged."
-_NO_MAP = "An exported model carries no estimate of its bits: there is no map."
+_NO_MAP = "A SavedModel by itself carries no estimate of its bits: there is no map."
 _QUICK = dict(show_progress="hidden", api_visibility="private")
 _LONG = dict(concurrency_id="model", concurrency_limit=1, show_progress="minimal", api_visibility="private")
 

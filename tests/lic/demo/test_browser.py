@@ -19,7 +19,7 @@ from PIL import Image
 
 import config
 import lic
-from lic import export, loading
+from lic import export, loading, resources, stored_graph
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -241,14 +241,29 @@ def test_nothing_left_the_machine(page, outside):
         outside.accept()
 
 
-def test_exported_model_of_one_rate_has_no_slider_and_no_map(chromium, lively, photo, tmp_path):
+@pytest.fixture
+def exported(lively, tmp_path):
+    """The folder of an exported model of one rate."""
     model = lively("hypmqw2022")
     model.freeze()
     export.save(loading.from_model(model, "hypmqw2022", b"\1\2\3\4", config.Runtime()), str(tmp_path / "1"))
-    with served(tmp_path / "1") as (address, ended), visit(chromium, address) as page:
+    return tmp_path / "1"
+
+
+def test_exported_model_of_one_rate_has_no_slider_but_a_map(chromium, exported, photo):
+    with served(exported) as (address, ended), visit(chromium, address) as page:
         drop(page, photo)
         wait_for_all(page)
         assert not page.locator("input[type=range]").count()
-        assert "An exported model carries no estimate" in page.inner_text("body")
+        assert page.locator(".lic-bar").is_visible()
+    assert ended[0] == 0
+
+
+def test_savedmodel_without_its_stored_graphs_has_no_map_and_says_so(chromium, exported, photo):
+    (exported / resources.SAVED_EXTRA / stored_graph.FILE).unlink()
+    with served(exported) as (address, ended), visit(chromium, address) as page:
+        drop(page, photo)
+        wait_for_all(page)
+        assert "A SavedModel by itself carries no estimate" in page.inner_text("body")
         assert not page.locator(".lic-bar").count()
     assert ended[0] == 0
