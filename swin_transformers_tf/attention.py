@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from swin_transformers_tf import windows
@@ -42,7 +43,7 @@ class WindowAttention(Layer):
         x = windows.pad_to_windows(x, self.window)
         padded = tf.shape(x)
         x = tf.roll(x, (-self.shift, -self.shift), (1, 2)) if self.shift else x
-        q, k, v = self._split(self.qkv(x), padded)
+        q, k, v = self._split(self.qkv(x, after=self._scales()), padded)
         x = self._join(tf.matmul(self._attend(q, k, mask), v), padded)
         x = tf.roll(x, (self.shift, self.shift), (1, 2)) if self.shift else x
         return self.proj(x[:, :size[1], :size[2]])
@@ -51,6 +52,12 @@ class WindowAttention(Layer):
         if not windows.needs_mask(x, self.window, self.shift):
             return None
         return windows.attention_mask(size[1], size[2], self.window, self.shift, _score_type(x.dtype))
+
+    def _scales(self):
+        """What queries, keys and values are multiplied by: the scores' scale stands in the queries."""
+        scales = np.ones((3, self.heads * self.head_dim))
+        scales[0] = (self.scale_dim or self.head_dim) ** -0.5
+        return scales.ravel()
 
     def _split(self, qkv, size):
         """(b, h, w, 3c) -> three of (b, n, heads, t, head_dim)."""
@@ -68,7 +75,6 @@ class WindowAttention(Layer):
 
     def _attend(self, q, k, mask):
         """Softmax of the scaled, biased and masked scores: (b, n, heads, t, t)."""
-        q = q * tf.constant((self.scale_dim or self.head_dim) ** -0.5, q.dtype)
         scores = tf.cast(tf.matmul(q, k, transpose_b=True), _score_type(q.dtype))
         bias = tf.gather(self.bias_table, self.position)                     # (t, t, heads)
         bias = tf.cast(tf.transpose(bias, (2, 0, 1)), scores.dtype)

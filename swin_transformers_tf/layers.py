@@ -11,6 +11,8 @@ from typing import Callable
 
 import tensorflow as tf
 
+from swin_transformers_tf import norms
+
 
 def truncated_normal():
     """The initial values of transformer weights, deviation 0.02; a new one each time, or all layers start alike."""
@@ -42,23 +44,36 @@ class Sequential(Layer):
         return x
 
 
+def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """x @ kernel + bias over the last axis, in the type of x.
+
+    Maps (b, h, w, c) are convolved: oneDNN adds the bias, and a map that is added next, within the product. It has no
+    float64.
+    """
+    kernel = tf.cast(kernel, x.dtype)
+    if x.shape.rank == 4 and x.dtype != tf.float64:
+        x = tf.nn.conv2d(x, kernel[None, None], 1, "VALID")
+    else:
+        x = tf.tensordot(x, kernel, 1)
+    return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+
+
 class Dense(Layer):
     """x @ kernel + bias over the last axis: (..., c) -> (..., units)."""
 
-    def __init__(self, units: int, activation: Callable | None = None, use_bias: bool = True,
-                 initializer="glorot_uniform", **kwargs):
+    def __init__(self, units: int, use_bias: bool = True, initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
-        self.units, self.activation, self.use_bias, self.initializer = units, activation, use_bias, initializer
+        self.units, self.use_bias, self.initializer = units, use_bias, initializer
 
     def build(self, shape):
         self.kernel = self.weight("kernel", (shape[-1], self.units), self.initializer)
         self.bias = self.weight("bias", (self.units,)) if self.use_bias else None
 
-    def call(self, x):
-        x = tf.tensordot(x, tf.cast(self.kernel, x.dtype), 1)
-        if self.bias is not None:
-            x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
-        return self.activation(x) if self.activation else x
+    def call(self, x, before=1.0, after=1.0):
+        """The same of x times a number, then times a number, or one for each unit: factors that cost no pass."""
+        wide = tf.float64 if x.dtype == tf.float64 else tf.float32
+        kernel = tf.cast(self.kernel, wide) * tf.constant(before * after, wide)
+        return dense(x, kernel, tf.cast(self.bias, wide) * tf.constant(after, wide) if self.use_bias else None)
 
 
 class LayerNorm(Layer):
@@ -69,7 +84,4 @@ class LayerNorm(Layer):
         self.beta = self.weight("beta", (shape[-1],))
 
     def call(self, x):
-        wide = tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x  # moments need more than 8 bits
-        mean, variance = tf.nn.moments(wide, -1, keepdims=True)
-        scale = tf.cast(self.gamma, wide.dtype) * tf.math.rsqrt(variance + 1e-5)
-        return tf.cast((wide - mean) * scale + tf.cast(self.beta, wide.dtype), x.dtype)
+        return norms.layer_norm(x, self.gamma, self.beta)

@@ -34,12 +34,24 @@ def test_layer_norm_of_bfloat16_finds_its_moments_in_float32():
 
 def test_dense_is_a_matrix_and_a_bias_over_the_last_axis():
     x = noise(2, 3, 4, 5)
-    layer = Dense(6, tf.nn.relu)
+    layer = Dense(6)
     layer(tf.constant(x))
     layer.bias.assign(noise(6))
-    expected = np.maximum(x @ layer.kernel.numpy() + layer.bias.numpy(), 0)
+    expected = x @ layer.kernel.numpy() + layer.bias.numpy()
     np.testing.assert_allclose(layer(tf.constant(x)), expected, rtol=0, atol=1e-12)
     assert Dense(6, use_bias=False)(tf.constant(x)).shape == (2, 3, 4, 6)
+
+
+@pytest.mark.parametrize("dtype", [tf.float64, tf.float32, tf.bfloat16], ids=lambda dtype: dtype.name)
+def test_dense_multiplies_its_input_and_its_outputs_by_numbers(dtype):
+    x, after = noise(2, 3, 4, 5), np.linspace(-1, 1, 6)
+    layer = Dense(6)
+    layer(tf.constant(x))
+    layer.bias.assign(noise(6))
+    expected = ((0.3 * x) @ layer.kernel.numpy() + layer.bias.numpy()) * after
+    unit = {tf.float64: 2.0 ** -53, tf.float32: 2.0 ** -24, tf.bfloat16: 2.0 ** -8}[dtype]
+    y = tf.cast(layer(tf.cast(x, dtype), 0.3, after), tf.float64)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=10 * unit * np.abs(expected).max())
 
 
 LAYERS = {

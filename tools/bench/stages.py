@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Mapping
 
@@ -44,7 +45,10 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int, ceiling: 
 
 
 def _traced(function, x):
-    return tf.function(lambda: function(x), autograph=False)
+    """As in a codec, whose graphs take pictures of any size."""
+    traced = tf.function(function, autograph=False,
+                         input_signature=[tf.TensorSpec((1, None, None, x.shape[-1]), x.dtype)])
+    return lambda: traced(x)
 
 
 def _entropy(model, x):
@@ -52,8 +56,10 @@ def _entropy(model, x):
     y = model.analyse(x)
     z = tf.round(model.h_a(y))
 
-    def run():
+    @functools.partial(tf.function, autograph=False,
+                       input_signature=[tf.TensorSpec((1, None, None, t.shape[-1]), t.dtype) for t in (y, z)])
+    def run(y, z):
         coder = Estimator(GaussianModel(), model.context.parts(y), FLOAT32)
         return model.context.code(model.hyper(z, FLOAT32), coder), coder.bits   # or no scale would be computed
 
-    return tf.function(run, autograph=False)
+    return lambda: run(y, z)

@@ -20,6 +20,7 @@ from lic import loading, model, registry
 from lic.arithmetic import ARITHMETICS
 from lic.coders import Encoder, Escapes
 from lic.errors import DataError
+from swin_transformers_tf import norms
 from tools.bench.timing import ratio, timed, told_in_turns
 
 BASELINE = "straightforward"
@@ -87,11 +88,12 @@ def _within(context, function, argument):
 
 @contextlib.contextmanager
 def straightforward() -> Iterator[None]:
-    """What is traced in here encodes as the published scripts do, and what is run is not optimised."""
-    before, model.Encoder = model.Encoder, DecodingEncoder   # type: ignore[misc]
+    """What is traced in here encodes and normalises as the published scripts do; what is run is not optimised."""
+    before, model.Encoder = (model.Encoder, norms.layer_norm), DecodingEncoder   # type: ignore[misc]
+    norms.layer_norm = norms.stepwise
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     try:
         yield
     finally:
-        model.Encoder = before   # type: ignore[misc]
+        model.Encoder, norms.layer_norm = before   # type: ignore[misc]
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
