@@ -148,6 +148,8 @@ class ZYCPreset(Preset):
       conv_width: channels of the convolutional g_a / g_s (transforms "conv").
       num_slices, max_support_slices: of ChARM.
       slice_hidden: the two hidden widths of each slice's networks.
+      integers: whether ChARM multiplies integers where it has to be portable (`lic.integers`); not in TBTC's presets,
+        whose scales need a logarithm.
     """
 
     transforms: str = "swin"
@@ -163,6 +165,7 @@ class ZYCPreset(Preset):
     num_slices: int = 10
     max_support_slices: int = 10
     slice_hidden: tuple[tuple[int, int], ...] = ()
+    integers: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,17 +248,18 @@ LSK2023 = (
 )
 
 ZYC2022 = (
-    ZYCPreset("swint-charm", 0x20, bytes_per_pixel=2700, slice_hidden=_CHARM_OF_THE_AUTHORS, conventions=TENSORFLOW),
+    ZYCPreset("swint-charm", 0x20, bytes_per_pixel=2700, slice_hidden=_CHARM_OF_THE_AUTHORS, conventions=TENSORFLOW,
+              integers=True),
     _tbtc("swint-charm-tbtc", 0x21, "swin", "charm", 2700),
     _tbtc("swint-hyperprior", 0x22, "swin", "hyperprior", 2700),
     _tbtc("conv-charm", 0x23, "conv", "charm", 3700),
     _tbtc("conv-hyperprior", 0x24, "conv", "hyperprior", 3500),
     ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=288, hyper_depth=48, dims=(24, 48, 96, 288),
               depths=(1, 2, 2, 0), hyper_depths=(2, 1), head_dim=24, resample_norm=False, num_slices=6,
-              max_support_slices=6, slice_hidden=((64, 48),) * 6, conventions=TENSORFLOW),
+              max_support_slices=6, slice_hidden=((64, 48),) * 6, conventions=TENSORFLOW, integers=True),
     ZYCPreset("tiny", 0x26, bytes_per_pixel=600, latent_depth=16, hyper_depth=8, dims=(8, 8, 12, 16),
               depths=(1, 2, 1, 1), hyper_depths=(2, 1), head_dim=4, num_slices=2, max_support_slices=2,
-              slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW),
+              slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW, integers=True),
 )
 
 HYPMQW2022 = (

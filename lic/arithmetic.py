@@ -18,6 +18,8 @@ class Arithmetic:
       round_index: whether the scale index is rounded to an integer.
       margin: how close to a tie, in steps, a value may lie that is rounded; an encoder shifts the grid where one is
         closer.
+      exact_hyper, exact_context: what is computed in integers (`lic.integers`). Nothing can differ there, so a tie is
+        as good as any other value. A context that is exact alone is given the hyper synthesis' output on the grid.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Arithmetic:
     grid: float | None
     round_index: bool
     margin: float = 0.0
+    exact_hyper: bool = False
+    exact_context: bool = False
 
 
 # The margin is 1,260 times the largest difference that was measured of float64 sums: res/doc/portability.md.

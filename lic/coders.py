@@ -13,7 +13,7 @@ Gotchas:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -193,22 +193,32 @@ class Coder:
         self._shift = 0.0 if phase is None else tf.cast(phase[:, None, None, None], arithmetic.dtype) / 4
         self.slack: list = []
 
+    def hyper(self, maps: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """What the hyper synthesis puts out, as a context is given it: on the grid where only the context is exact."""
+        arithmetic = self.arithmetic
+        if not arithmetic.exact_context or arithmetic.exact_hyper:
+            return maps
+        return [tf.cast(self._snapped(x, exact=False), x.dtype) for x in maps]
+
     def snap(self, x: tf.Tensor) -> tf.Tensor:
         """x on the arithmetic's grid, as float32, in which such numbers are exact."""
+        return self._snapped(x, self.arithmetic.exact_context) if self.arithmetic.grid else tf.cast(x, tf.float32)
+
+    def _snapped(self, x: tf.Tensor, exact: bool) -> tf.Tensor:
         grid = self.arithmetic.grid
-        if not grid:
-            return tf.cast(x, tf.float32)
-        return tf.cast((self._rounded(_bounded(x, MAX_LOCATION) / grid - self._shift) + self._shift) * grid, tf.float32)
+        steps = self._rounded(_bounded(x, MAX_LOCATION) / grid - self._shift, exact) + self._shift
+        return tf.cast(steps * grid, tf.float32)
 
     def settle(self, loc: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Location and scale index as they meet the entropy model, float32."""
         if self.arithmetic.round_index:
-            index = self._rounded(_bounded(index, NUM_SCALES) - self._shift / 4)   # 3/16 at most: it costs no rate
+            # 3/16 at most: it costs no rate.
+            index = self._rounded(_bounded(index, NUM_SCALES) - self._shift / 4, self.arithmetic.exact_context)
         return self.snap(loc), tf.cast(index, tf.float32)
 
-    def _rounded(self, x: tf.Tensor) -> tf.Tensor:
+    def _rounded(self, x: tf.Tensor, exact: bool) -> tf.Tensor:
         rounded = tf.round(x)
-        if self.arithmetic.margin:
+        if self.arithmetic.margin and not exact:
             self.slack.append(0.5 - tf.reduce_max(tf.abs(x - rounded), tf.range(1, tf.rank(x))))
         return rounded
 

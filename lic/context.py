@@ -74,7 +74,7 @@ class ChannelContext(Context):
         self.max_support_slices = max_support_slices
 
     def code(self, hyper, coder):
-        dtype = hyper[0].dtype
+        hyper, dtype = coder.hyper(hyper), hyper[0].dtype
         y_hat = []
         for k, network in enumerate(self.parameters):
             support = [tf.cast(part, dtype) for part in y_hat[:self.max_support_slices]]

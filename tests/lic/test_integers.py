@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,7 @@ import tensorflow as tf
 from arch_ops import Conv, Deconv
 from lic import checkerboard, integers, registry, resources, weights
 from lic.arithmetic import FLOAT32, PORTABLE
+from lic.coders import Coder, GaussianModel
 from swin_transformers_tf import Sequential
 
 LAYERS = {
@@ -33,7 +36,7 @@ def layer(request):
         each(tf.cast(a_map(), tf.float32))
     for mine, other in zip(made[0].weights, made[1].weights):
         mine.assign(other)
-    integers.adopt(PORTABLE, made[0])
+    integers.adopt(PORTABLE, context=made[0])
     return made
 
 
@@ -67,7 +70,7 @@ def test_order_of_the_inputs_does_not_matter():
         return before, layer(tf.gather(given, order, axis=-1)).numpy()
 
     assert not np.array_equal(*both(tf.float32))
-    integers.adopt(PORTABLE, layer)
+    integers.adopt(PORTABLE, context=layer)
     np.testing.assert_array_equal(*both(tf.float64))
 
 
@@ -99,7 +102,7 @@ def test_map_of_zeros_and_a_dead_output_stay_zero():
     layer = Conv(4, 3)
     layer(tf.zeros((1, 4, 4, 8)))
     layer.kernel.assign(layer.kernel * [1.0, 0.0, 1.0, 1.0])
-    integers.adopt(PORTABLE, layer)
+    integers.adopt(PORTABLE, context=layer)
     x = a_map(depth=8)
     assert not layer(tf.zeros_like(x)).numpy().any()
     made = layer(x).numpy()
@@ -109,7 +112,7 @@ def test_map_of_zeros_and_a_dead_output_stay_zero():
 def test_too_many_taps_are_noticed_when_the_graph_is_made():
     layer = Conv(2, 3)
     layer(tf.zeros((1, 4, 4, 1000)))
-    integers.adopt(PORTABLE, layer)
+    integers.adopt(PORTABLE, context=layer)
     with pytest.raises(AssertionError, match="9000 taps are too many"):
         layer(tf.zeros((1, 4, 4, 1000), tf.float64))
 
@@ -119,29 +122,63 @@ def test_floats_of_training_are_multiplied_as_ever(layer):
     np.testing.assert_array_equal(layer[0](x), layer[1](x))
 
 
+def assert_holds_only_what_is_exact(network, *known):
+    """Convolutions and ReLUs; any other layer with weights would not be."""
+    for part in network.submodules:
+        if isinstance(part, tf.keras.layers.Layer):
+            assert isinstance(part, (Conv, Deconv, Sequential, *known))
+            assert getattr(part, "activation", None) in (None, tf.nn.relu)
+
+
 @pytest.mark.parametrize("preset", [pytest.param("elic", marks=pytest.mark.slow), "nano-variable", "tiny"])
 def test_entropy_path_of_elic_holds_only_what_is_exact(preset):
-    """Convolutions and ReLUs; any other layer with weights, or a sigma that needs a logarithm, would not be."""
     model = registry.build("hypmqw2022", registry.preset("hypmqw2022", preset))
-    known = (Conv, Deconv, Sequential, type(model.context))
     for network in (model.h_s, model.context):
-        for part in network.submodules:
-            if isinstance(part, tf.keras.layers.Layer):
-                assert isinstance(part, known) and getattr(part, "activation", None) in (None, tf.nn.relu)
-    assert model.context.sigma == "index" and model.arithmetic.margin == 0
-    assert model.arithmetic.dtype == tf.float64 == PORTABLE.dtype
+        assert_holds_only_what_is_exact(network, type(model.context))
+    assert model.context.sigma == "index"   # a logarithm is more than one rounding
+    assert model.arithmetic == dataclasses.replace(PORTABLE, exact_hyper=True, exact_context=True)
 
 
-@pytest.mark.parametrize("script", ["lsk2023", "zyc2022"])
-def test_paths_with_attention_stay_in_float64_and_keep_their_margin(build, script):
-    assert build(script).arithmetic == PORTABLE
+@pytest.mark.parametrize("preset", [pytest.param("swint-charm", marks=pytest.mark.slow), "nano-variable", "tiny"])
+def test_context_of_swint_charm_holds_only_what_is_exact(preset):
+    model = registry.build("zyc2022", registry.preset("zyc2022", preset))
+    assert_holds_only_what_is_exact(model.context, type(model.context.parameters[0]))
+    assert model.context.sigma == "index" and model.context.refine is None
+    assert model.arithmetic == dataclasses.replace(PORTABLE, exact_context=True)
 
 
-def test_integers_cost_a_trained_model_hardly_a_bit(picture):
-    model, _ = weights.load(resources.bundled("hypmqw2022"))
+def test_context_that_alone_is_exact_sees_the_hyper_synthesis_on_the_grid_and_watches_its_ties():
+    arithmetic = dataclasses.replace(PORTABLE, exact_context=True)
+    coder = Coder(GaussianModel(), arithmetic)
+    maps = [tf.constant(np.linspace(-3, 3, 64).reshape(1, 4, 4, 4) + 0.1 / 256), tf.constant(2.5 / 256, shape=(1, 2, 2, 4),
+                                                                                          dtype=tf.float64)]
+    settled = coder.hyper(maps)
+    for given, taken in zip(maps, settled):
+        assert taken.dtype == tf.float64 and not (taken.numpy() * 256 % 1).any()
+        np.testing.assert_allclose(taken, given, rtol=0, atol=0.5 / 256)
+    assert len(coder.slack) == 2 and float(coder.slack[1][0]) == 0 < float(coder.slack[0][0])
+    coder.settle(maps[0], maps[0])
+    assert len(coder.slack) == 2   # the context's own predictions are the same everywhere
+    for other in (PORTABLE, FLOAT32, dataclasses.replace(arithmetic, exact_hyper=True)):
+        assert Coder(GaussianModel(), other).hyper(maps) is maps
+
+
+@pytest.mark.parametrize("script, preset", [("lsk2023", "tiny"), ("zyc2022", "conv-hyperprior")])
+def test_other_paths_stay_in_float64_and_keep_their_margin(script, preset):
+    assert registry.build(script, registry.preset(script, preset)).arithmetic == PORTABLE
+
+
+def test_float32_is_exact_nowhere():
+    for script in ("zyc2022", "hypmqw2022"):
+        assert registry.build(script, registry.preset(script, "tiny"), arithmetic=FLOAT32).arithmetic == FLOAT32
+
+
+@pytest.mark.parametrize("script", ["hypmqw2022", "zyc2022"])
+def test_integers_cost_a_trained_model_hardly_a_bit(picture, script):
+    model, _ = weights.load(resources.bundled(script))
     x = tf.constant(picture(256, 384))
     for quality in (1.0, 50.0, 100.0):
-        estimates = [model.estimate(x, arithmetic=a, quality=tf.constant([quality])) for a in (PORTABLE, FLOAT32)]
+        estimates = [model.estimate(x, arithmetic=a, quality=tf.constant([quality])) for a in (model.arithmetic, FLOAT32)]
         portable, float32 = (float(e.bits_y[0] + e.bits_z[0]) for e in estimates)
         assert portable != float32 and portable < 1.01 * float32
 
