@@ -14,14 +14,14 @@ ALLOWED = frozenset({
     "CreateRangeDecoder", "CreateRangeEncoder", "Cumsum", "DepthToSpace", "EnsureShape", "Enter",
     "EntropyDecodeChannel", "EntropyDecodeFinalize", "EntropyDecodeIndex", "EntropyEncodeChannel",
     "EntropyEncodeFinalize", "EntropyEncodeIndex", "Equal", "Erf", "Erfc", "Exit", "Exp", "ExpandDims", "Fill",
-    "FloorDiv", "FloorMod", "Gather", "GatherV2", "Greater", "GreaterEqual", "Identity", "Invert", "IsInf", "IsNan",
-    "LeakyRelu", "Less", "Log", "Log1p", "LogicalAnd", "LogicalOr", "LoopCond", "MatMul", "Max", "Maximum", "Mean",
-    "Merge", "Min", "Minimum", "Mul", "Neg", "NextIteration", "NoOp", "NotEqual", "Pack", "Pad", "Placeholder",
-    "Prod", "RaggedTensorToTensor", "Range", "RealDiv", "Reciprocal", "Relu", "Reshape", "RightShift", "Roll",
-    "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Size", "Softmax", "Softplus", "SpaceToDepth", "Split",
-    "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze", "StridedSlice", "Sub", "Sum", "Switch", "Tanh",
-    "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile",
-    "Transpose", "Unpack", "Where", "ZerosLike",
+    "FloorDiv", "FloorMod", "FusedBatchNormV3", "Gather", "GatherV2", "Greater", "GreaterEqual", "Identity",
+    "Invert", "IsInf", "IsNan", "LeakyRelu", "Less", "Log", "Log1p", "LogicalAnd", "LogicalOr", "LoopCond",
+    "MatMul", "Max", "Maximum", "Mean", "Merge", "Min", "Minimum", "Mul", "Neg", "NextIteration", "NoOp",
+    "NotEqual", "Pack", "Pad", "Placeholder", "Prod", "RaggedTensorToTensor", "Range", "RealDiv", "Reciprocal",
+    "Relu", "Reshape", "RightShift", "Roll", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Size", "Softmax",
+    "Softplus", "SpaceToDepth", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze", "StridedSlice",
+    "Sub", "Sum", "Switch", "Tanh", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve",
+    "TensorListSetItem", "TensorListStack", "Tile", "Transpose", "Unpack", "Where", "ZerosLike",
 })
 
 
