@@ -94,7 +94,7 @@ class ELIC(LatentCodec):
         self.h_a, self.h_s = hyper_analysis(preset), hyper_synthesis(preset)
         self.context = context(preset)
         if preset.integers:
-            self.arithmetic = integers.adopt(self.arithmetic, hyper=self.h_s, context=self.context)
+            self.arithmetic = integers.adopt(self.arithmetic, self.context, self.h_s)
 
 
 Model = ELIC

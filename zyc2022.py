@@ -130,7 +130,7 @@ class ZYC2022(LatentCodec):
         self.h_s = HyperSynthesis(h_s, preset.conventions.hyper_order == "scales_first")
         self.context = context(preset)
         if preset.integers:   # but not in h_s, whose attention is more than products
-            self.arithmetic = integers.adopt(self.arithmetic, context=self.context)
+            self.arithmetic = integers.adopt(self.arithmetic, self.context)
 
     @staticmethod
     def can_start_linear(preset):

@@ -19,6 +19,7 @@ from typing import Callable, NoReturn
 from absl.flags import argparse_flags
 
 import config
+from lic import environment
 from lic.errors import UserError
 from lic.files import shown
 
@@ -283,7 +284,7 @@ _ctrl_c = _CtrlC()
 
 def run(script: str, arguments: argparse.Namespace) -> int:
     """Runs a parsed command and returns its exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")   # must stand before TensorFlow is imported
+    environment.prepare()
     try:
         from lic import commands
         arguments.runtime = _settings(config.Runtime, arguments)

@@ -33,22 +33,22 @@ _ONE_TWICE = 0x7F000000                 # twice the bits of 1
 _LEAST = 2.0 ** -80                     # what is smaller counts as zero
 
 
-def adopt(arithmetic: Arithmetic, **networks: tf.Module) -> Arithmetic:
+def adopt(arithmetic: Arithmetic, context: tf.Module, hyper: tf.Module | None = None) -> Arithmetic:
     """Has the convolutions of networks multiply integers wherever their input is float64.
 
     Args:
-      networks: `hyper` (the hyper synthesis) or `context` or both; nothing else in them may sum, or be computed in more
-        than one rounding.
+      context, hyper: the context, and the hyper synthesis where it is exact, too; nothing else in them may sum, or be
+        computed in more than one rounding.
     Returns:
       the arithmetic that counts them as exact; float32 stays as it is.
     """
-    for network in networks.values():
+    for network in (context, hyper) if hyper else (context,):
         for layer in (network, *network.submodules):
             if isinstance(layer, (Conv, Deconv)):
                 layer.product = product
     if arithmetic.dtype != tf.float64:
         return arithmetic
-    return dataclasses.replace(arithmetic, **{f"exact_{name}": True for name in networks})
+    return dataclasses.replace(arithmetic, exact_context=True, exact_hyper=hyper is not None)
 
 
 def product(multiply: Callable, x: tf.Tensor, kernel: tf.Tensor, inputs: Sequence[int]) -> tf.Tensor:

@@ -10,11 +10,11 @@ took before, for each pixel. The picture is noise under random weights, which ta
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 
 import config
+from lic import environment
 
 SIDE = 768
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("script", nargs="?", choices=config.PRESETS)
     parser.add_argument("preset", nargs="?")
     a = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.prepare()
     if a.preset:
         print(f"{a.script} {a.preset}: {measure(a.script, a.preset):.0f}")
         return

@@ -9,11 +9,11 @@ Runs alternate, and the ratio is the median of the ratios of neighbouring runs: 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 
 import config
+from lic import environment
 
 
 def codecs_of(script: str, preset: str | None) -> dict:
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--preset")
     parser.add_argument("--runs", type=int, default=7)
     a = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.prepare()
     from lic import images
     pixels = images.read(a.picture).pixels
     print("| model | command | portable | float32 | ratio |\n|---|---|---|---|---|")

@@ -26,6 +26,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from lic import environment
+
 SIZES = ((256, 256), (512, 384), (768, 512))
 PAUSE = 0.5   # seconds after a refusal
 
@@ -192,7 +194,7 @@ def main() -> None:
     parser.add_argument("--queue", default="64")
     parser.add_argument("--library", metavar="DIR", help=argparse.SUPPRESS)   # how this calls itself
     a = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.prepare()
     if a.library:
         return library(a.library, a.picture)
     import lic

@@ -10,14 +10,14 @@ import argparse
 import os
 
 import config
-from lic import resources
+from lic import environment, resources
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", metavar="FOLDER", default=[resources.bundled(s) for s in config.PRESETS])
     folders = parser.parse_args().folders
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.prepare()
     from lic import graph_storing, stored_graph
     for folder in folders:
         graph_storing.save(folder)

@@ -21,7 +21,7 @@ import time
 import numpy as np
 
 import config
-from lic import bitstream, images, metrics
+from lic import bitstream, environment, images, metrics
 
 BESIDE = 8   # columns on each side of a seam
 
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--model", metavar="PRESET", help="with --large: random weights of a preset")
     a = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.prepare()
     paths = sorted(path for name in a.pictures for path in glob.glob(name))
     pixels = mosaic(paths, *((4000, 6000) if a.large else (1536, 2048)))
     print("| model | command | time | peak memory |\n|---|---|---|---|" if a.large else

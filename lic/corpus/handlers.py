@@ -7,14 +7,13 @@ that a bad one takes no other with it: a handler returns an outcome for each inp
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Hashable, Sequence
 from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from lic import bitstream, codecs, images
+from lic import bitstream, codecs, environment, images
 from lic.errors import DataError, UserError
 
 
@@ -48,7 +47,7 @@ class Compressor(ModelHandler):
         self._model, self._quality, self._measure = model, quality, measure
 
     def load_model(self):
-        _quiet()
+        environment.prepare()
         return codecs.Codecs().named(self._model)
 
     def run_inference(self, batch: Sequence[np.ndarray], model, inference_args=None) -> list[Outcome]:
@@ -88,7 +87,7 @@ class Decompressor(ModelHandler):
         self._model = model
 
     def load_model(self):
-        _quiet()
+        environment.prepare()
         return codecs.Codecs([self._model] if self._model else [], "give its folder with --model")
 
     def run_inference(self, batch: Sequence[bytes], model, inference_args=None) -> list[Outcome]:
@@ -136,7 +135,3 @@ def _tried(inputs: list, work: Callable[[list], list[Outcome]]) -> list[Outcome]
         if len(inputs) == 1:
             return [Failed(str(error))]
     return [outcome for one in inputs for outcome in _tried([one], work)]
-
-
-def _quiet() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")   # must stand before TensorFlow is imported

@@ -36,7 +36,7 @@ def layer(request):
         each(tf.cast(a_map(), tf.float32))
     for mine, other in zip(made[0].weights, made[1].weights):
         mine.assign(other)
-    integers.adopt(PORTABLE, context=made[0])
+    integers.adopt(PORTABLE, made[0])
     return made
 
 
@@ -70,7 +70,7 @@ def test_order_of_the_inputs_does_not_matter():
         return before, layer(tf.gather(given, order, axis=-1)).numpy()
 
     assert not np.array_equal(*both(tf.float32))
-    integers.adopt(PORTABLE, context=layer)
+    integers.adopt(PORTABLE, layer)
     np.testing.assert_array_equal(*both(tf.float64))
 
 
@@ -102,7 +102,7 @@ def test_map_of_zeros_and_a_dead_output_stay_zero():
     layer = Conv(4, 3)
     layer(tf.zeros((1, 4, 4, 8)))
     layer.kernel.assign(layer.kernel * [1.0, 0.0, 1.0, 1.0])
-    integers.adopt(PORTABLE, context=layer)
+    integers.adopt(PORTABLE, layer)
     x = a_map(depth=8)
     assert not layer(tf.zeros_like(x)).numpy().any()
     made = layer(x).numpy()
@@ -112,7 +112,7 @@ def test_map_of_zeros_and_a_dead_output_stay_zero():
 def test_too_many_taps_are_noticed_when_the_graph_is_made():
     layer = Conv(2, 3)
     layer(tf.zeros((1, 4, 4, 1000)))
-    integers.adopt(PORTABLE, context=layer)
+    integers.adopt(PORTABLE, layer)
     with pytest.raises(AssertionError, match="9000 taps are too many"):
         layer(tf.zeros((1, 4, 4, 1000), tf.float64))
 
@@ -150,8 +150,8 @@ def test_context_of_swint_charm_holds_only_what_is_exact(preset):
 def test_context_that_alone_is_exact_sees_the_hyper_synthesis_on_the_grid_and_watches_its_ties():
     arithmetic = dataclasses.replace(PORTABLE, exact_context=True)
     coder = Coder(GaussianModel(), arithmetic)
-    maps = [tf.constant(np.linspace(-3, 3, 64).reshape(1, 4, 4, 4) + 0.1 / 256), tf.constant(2.5 / 256, shape=(1, 2, 2, 4),
-                                                                                          dtype=tf.float64)]
+    maps = [tf.constant(values) for values in (np.linspace(-3, 3, 64).reshape(1, 4, 4, 4) + 0.1 / 256,
+                                               np.full((1, 2, 2, 4), 2.5 / 256))]
     settled = coder.hyper(maps)
     for given, taken in zip(maps, settled):
         assert taken.dtype == tf.float64 and not (taken.numpy() * 256 % 1).any()
@@ -178,8 +178,8 @@ def test_integers_cost_a_trained_model_hardly_a_bit(picture, script):
     model, _ = weights.load(resources.bundled(script))
     x = tf.constant(picture(256, 384))
     for quality in (1.0, 50.0, 100.0):
-        estimates = [model.estimate(x, arithmetic=a, quality=tf.constant([quality])) for a in (model.arithmetic, FLOAT32)]
-        portable, float32 = (float(e.bits_y[0] + e.bits_z[0]) for e in estimates)
+        portable, float32 = (float(e.bits_y[0] + e.bits_z[0]) for e in (
+            model.estimate(x, arithmetic=a, quality=tf.constant([quality])) for a in (model.arithmetic, FLOAT32)))
         assert portable != float32 and portable < 1.01 * float32
 
 

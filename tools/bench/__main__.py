@@ -15,7 +15,7 @@ import tempfile
 from importlib.metadata import version
 
 import config
-from lic import files, images
+from lic import environment, files, images
 from lic.errors import UserError
 from lic.files import shown
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", default=os.path.join("build", "bench.json"), metavar="FILE")
     a = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.prepare()
     try:
         _measure(a)
     except UserError as error:
