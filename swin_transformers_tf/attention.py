@@ -75,10 +75,10 @@ class WindowAttention(Layer):
 
     def _attend(self, q, k, mask):
         """Softmax of the scaled, biased and masked scores: (b, n, heads, t, t)."""
-        scores = tf.cast(tf.matmul(q, k, transpose_b=True), _score_type(q.dtype))
+        scores, wide = tf.matmul(q, k, transpose_b=True), _score_type(q.dtype)
         bias = tf.gather(self.bias_table, self.position)                     # (t, t, heads)
-        bias = tf.cast(tf.transpose(bias, (2, 0, 1)), scores.dtype)
-        scores = scores + bias if mask is None else _masked(scores, bias, *mask)
+        bias = tf.cast(tf.transpose(bias, (2, 0, 1)), wide)
+        scores = tf.cast(scores, wide) + bias if mask is None else _masked(scores, bias, *mask)
         return tf.cast(tf.nn.softmax(scores), q.dtype)
 
 
@@ -86,7 +86,7 @@ def _masked(scores, bias, rows, columns):
     """(b, n, heads, t, t) scores plus bias (heads, t, t) and the masks of each row and each column of windows."""
     shape = tf.shape(scores)
     grid = tf.concat([shape[:1], tf.shape(rows)[:1], tf.shape(columns)[:1], shape[2:]], 0)
-    scores = tf.reshape(scores, grid) + (rows[:, None] + bias)[:, None] + columns[:, None]
+    scores = tf.cast(tf.reshape(scores, grid), bias.dtype) + (rows[:, None] + bias)[:, None] + columns[:, None]
     return tf.reshape(scores, shape)
 
 

@@ -31,7 +31,8 @@ class MLP(Layer):
     def call(self, x):
         # For v = u sqrt(2), gelu(v) = (u + u erf(u)) sqrt(2) / 2: three passes instead of five.
         u = self.fc1(x, after=1 / _ROOT)
-        return self.fc2(u + u * tf.math.erf(u), before=_ROOT / 2)
+        wide = tf.cast(u, tf.float32) if u.dtype == tf.bfloat16 else u   # quicker there than in bfloat16, and exact
+        return self.fc2(tf.cast(wide + wide * tf.math.erf(wide), u.dtype), before=_ROOT / 2)
 
 
 class SwinBlock(Layer):
