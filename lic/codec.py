@@ -24,7 +24,7 @@ from lic.bitstream import Header, Record
 from lic.coded import Coded
 from lic.errors import DataError, UsageError
 from lic.latents import Latents, latent_box
-from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, tile_of
+from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, fits_whole, tile_of
 
 if TYPE_CHECKING:
     from lic.refining import Refiner
@@ -190,6 +190,8 @@ class Codec:
     def _tile_of(self, height: int, width: int, side: int | None, effort: int = 0) -> tuple[int, int] | None:
         if side is None:
             side = memory.tile_side(self._bytes_per_pixel(effort), memory.budget())
+            if fits_whole(height, width, side):
+                return None
         check_side(side)
         return tile_of(height, width, side) if 0 < side < max(height, width) else None
 

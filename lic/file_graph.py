@@ -21,7 +21,7 @@ class FileGraph(tf.Module):
     Args:
       model: a frozen model.
       start: the first twelve bytes of its files (`bitstream.prefix`).
-      side: pictures beyond it, in pixels, are cut into tiles by `compress_pixels`.
+      side: of the tiles, in pixels, into which `compress_pixels` cuts pictures larger than one with its margins.
     Attributes:
       weights: the variables of the model, by name.
       storable: whether `lic.graph_storing` takes the functions, as it does where XLA compiles nothing.
@@ -115,7 +115,8 @@ def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margi
     quality_byte = graph_bitstream.quality_byte(quality)
     quality = graph_bitstream.quality_of(quality_byte)[None]
     size = tf.shape(pixels)[:2]
-    tile = tf.stack(tiling.tile_of(size[0], size[1], side))
+    whole = tiling.fits_whole(*tf.unstack(tf.cast(size, tf.int64)), side)
+    tile = tf.stack(tiling.tile_of(size[0], size[1], tf.where(whole, tf.reduce_max(size), side)))
     rows_and_columns = -(-size // tile)
 
     def record(number):

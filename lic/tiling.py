@@ -104,6 +104,14 @@ def check_side(side: int) -> None:
         raise UsageError(f"the side of a tile is a multiple of {ALIGN} pixels, or 0 for no tiles, not {side}")
 
 
+def fits_whole(height, width, side: int):
+    """Whether a picture is no larger than a tile of that side with its margins, and takes no more memory.
+
+    Works on ints and on int64 tensors alike.
+    """
+    return height * width <= (side + 2 * MARGIN) ** 2
+
+
 def tile_of(height, width, side):
     """The (height, width) of the tiles of a picture, even in size and no larger than `side` both ways.
 

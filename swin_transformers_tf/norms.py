@@ -44,10 +44,10 @@ def _fused(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):
         dx = scale * (d_unit - tf.reduce_mean(d_unit, -1, keepdims=True) - unit * along)
         return tf.cast(dx, x.dtype), tf.reduce_sum(g * unit, 0), tf.reduce_sum(g, 0)
 
-    height = tf.shape(x)[:1]
+    height, none = tf.shape(x)[:1], tf.constant([])
     unit = tf.raw_ops.FusedBatchNormV3(
         x=tf.reshape(x, tf.concat([[1], height, [x.shape[1], 1]], 0)), scale=tf.fill(height, 1.0),
-        offset=tf.fill(height, 0.0), mean=tf.constant([]), variance=tf.constant([]), epsilon=EPSILON,
+        offset=tf.fill(height, 0.0), mean=none, variance=none, epsilon=EPSILON,
         data_format="NCHW", is_training=True).y
     unit = tf.reshape(unit, tf.shape(x))
     return unit * tf.cast(gamma, x.dtype) + tf.cast(beta, x.dtype), grad

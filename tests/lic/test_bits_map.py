@@ -49,11 +49,11 @@ def test_detail_takes_its_bits_where_it_is(codecs):
 
 
 def test_large_picture_has_a_map_of_all_its_tiles(codecs, picture, monkeypatch):
-    wide = picture(150, 2 * ALIGN + 40)[0].astype(np.uint8)
+    wide = picture(310, 4 * ALIGN - 20)[0].astype(np.uint8)
     monkeypatch.setattr(memory, "tile_side", lambda *_: ALIGN)
     bits = codecs["hypmqw2022"].bits_map(wide)
-    assert bits.shape == (10, 19) and np.all(bits > 0)
-    for rows, columns in ((slice(0, 8), slice(0, 8)), (slice(8, 10), slice(16, 19))):
+    assert bits.shape == (20, 31) and np.all(bits > 0)
+    for rows, columns in ((slice(0, 8), slice(0, 8)), (slice(16, 20), slice(24, 31))):
         tile = wide[16 * rows.start:16 * rows.stop, 16 * columns.start:16 * columns.stop]
         np.testing.assert_array_equal(bits[rows, columns], codecs["hypmqw2022"].bits_map(tile))
 

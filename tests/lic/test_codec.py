@@ -171,7 +171,8 @@ def test_symbols_that_no_table_holds_stand_in_the_file_and_come_back(escaping):
     data = coder.compress(x, verify=True)
     record = only_record(data)
     assert len(record.escapes) > 20 and min(record.escapes) < -2 and max(record.escapes) > 2, "one table is -2..2"
-    np.testing.assert_array_equal(coder.decompress(data), coder.graph.decompress_pixels(data))
+    made = coder.graph.decompress_pixels(data).numpy()
+    assert np.abs(made - coder.decompress(data).astype(int)).max() <= 1   # float32 synthesis
     assert coder.graph.compress_pixels(x, 0.0).numpy() == data, "the loop of exported models writes the same"
     tiled = coder.compress(x, tile=128, verify=True)
     assert tiled == data, "one tile is none"
@@ -264,10 +265,10 @@ def test_hostile_size_is_refused_before_memory_is_taken(script, side, codecs, pi
 
 def test_batch_has_as_many_pictures_as_fit_into_the_budget_and_none_that_has_to_be_cut(codecs, monkeypatch):
     codec_ = codecs["lsk2023"]
-    for side, many in ((1300, 10), (768, 3), (767, 0)):   # of what fits: a tile of 512, and 128 pixels around it
+    for side, many in ((1300, 10), (768, 3), (512, 1), (511, 0)):   # of a tile of 256 with 128 pixels around it, or 128
         monkeypatch.setattr(memory, "budget", lambda side=side: codec_._preset.bytes_per_pixel * side ** 2)
         assert codec_.at_once(400, 400) == many
-    assert codec_.at_once(100, 100) == 58
+    assert codec_.at_once(100, 100) == 26
 
 
 def test_file_of_another_model_is_refused_by_both_names(data, codecs):

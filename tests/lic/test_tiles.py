@@ -33,6 +33,10 @@ def tiled(request, traced, x):
     return coder, data, coder.decompress(data)
 
 
+def tile_of_file(data: bytes) -> tuple[int, int] | None:
+    return bitstream.parse(data)[0].tile
+
+
 def psnr(a, b) -> float:
     return 10 * np.log10(255 ** 2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9))
 
@@ -147,7 +151,8 @@ def test_tile_that_is_not_where_it_was_put_is_refused(forgery, traced, x):
 
 def test_graph_of_an_exported_model_makes_and_reads_the_same_tiles(tiled, x):
     coder, data, restored = tiled
-    np.testing.assert_array_equal(coder.graph.decompress_pixels(data), restored)
+    made = coder.graph.decompress_pixels(data).numpy()
+    assert np.abs(made - restored.astype(int)).max() <= 1   # float32 synthesis, optimised otherwise inside a loop
 
 
 @pytest.mark.slow
@@ -282,6 +287,17 @@ def test_tiles_grow_with_the_memory_of_the_machine(monkeypatch):
         sides.append(memory.tile_side(2000, memory.budget()))
     assert sides == sorted(sides) and sides[0] == 128 and sides[1] < sides[2] == sides[3]
     assert (sides[2] + 2 * 128) ** 2 * 2000 <= memory.BUDGET
+
+
+def test_picture_no_larger_than_a_tile_with_its_margins_is_coded_whole(traced, picture, monkeypatch):
+    """Whatever its shape: tiles would cost time and a few bytes, and save no memory."""
+    monkeypatch.setattr(memory, "tile_side", lambda *_: 128)
+    whole, larger = picture(192, 768)[0].astype(np.uint8), picture(192, 832)[0].astype(np.uint8)
+    coder = traced["zyc2022"]
+    assert tile_of_file(coder.compress_pixels(whole)) is None
+    assert tile_of_file(coder.compress_pixels(larger)) == (128, 128)
+    assert coder.compress_pixels(whole) == coder.compress_pixels(whole, tile=0)
+    assert tile_of_file(coder.compress_pixels(whole, tile=128)) == (128, 128)   # that was wished for
 
 
 def test_picture_that_does_not_fit_is_refused_before_it_is_tried(traced, x, monkeypatch):
