@@ -115,7 +115,8 @@ def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margi
     quality_byte = graph_bitstream.quality_byte(quality)
     quality = graph_bitstream.quality_of(quality_byte)[None]
     size = tf.shape(pixels)[:2]
-    whole = tiling.fits_whole(*tf.unstack(tf.cast(size, tf.int64)), side)
+    height, width = tf.unstack(tf.cast(size, tf.int64))
+    whole = tiling.fits_whole(height, width, side)
     tile = tf.stack(tiling.tile_of(size[0], size[1], tf.where(whole, tf.reduce_max(size), side)))
     rows_and_columns = -(-size // tile)
 
