@@ -136,7 +136,7 @@ def test_finished_run_started_again_only_saves(long, tmp_path, capsys):
 
 @pytest.mark.parametrize("policy", [pytest.param("float32", marks=pytest.mark.slow), "mixed_bfloat16"])
 def test_loss_falls_and_the_model_codes(settings, policy):
-    made_of = settings(precision_policy=policy, epochs=2, steps_per_epoch=60, learning_rate=3e-3,
+    made_of = settings(precision_policy=policy, epochs=2, steps_per_epoch=90, learning_rate=3e-3,
                        lr_schedule="constant")
     run = run_of(made_of)
     seen = {t.dtype for t in (run.model.g_a(tf.zeros((1, 64, 64, 3), run.model.transform_dtype)),
