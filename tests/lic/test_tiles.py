@@ -156,13 +156,14 @@ def test_graph_of_an_exported_model_makes_and_reads_the_same_tiles(tiled, x):
 
 
 @pytest.mark.slow
-def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, x):
+def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, picture):
     from lic import weights
     model, identity = weights.load(str(saved["hypmqw2022"]))
     coder = loading.from_model(model, "hypmqw2022", identity, config.Runtime())
-    start = coder._start
-    small = file_graph.FileGraph(model, start, 128)
-    assert small.compress_pixels(x, 0.0).numpy() == coder.compress_pixels(x, tile=128)
+    small = file_graph.FileGraph(model, coder._start, 128)
+    for height, tile in ((400, 128), (300, 0)):   # 384 x 384 pixels are as large as a tile with its margins
+        x = picture(height, 450)[0].astype(np.uint8)
+        assert small.compress_pixels(x, 0.0).numpy() == coder.compress_pixels(x, tile=tile)
 
 
 # Batches --------------------------------------------------------------------------------------------------------
