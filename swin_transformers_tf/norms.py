@@ -2,7 +2,8 @@
 
 Step by step it is eight passes through memory, which in a Swin block take half as long as all products. TensorFlow's
 graph optimiser recognises the form in which Keras writes it, a batch normalisation whose batch is the channels, on
-matrices of unknown height. float64 has no such operation, and a gradient of that form would be slower than the steps.
+matrices of unknown height (not inside loops, though). float64 has no such operation, and a gradient of that form would
+be slower than the steps.
 """
 
 from __future__ import annotations
