@@ -105,11 +105,11 @@ def check_side(side: int) -> None:
 
 
 def fits_whole(height, width, side: int):
-    """Whether a picture is no larger than a tile of that side with its margins, and takes no more memory.
+    """Whether a picture, padded to whole strides, is no larger than a tile of that side with its margins.
 
-    Works on ints and on int64 tensors alike.
+    It takes no more memory then. Works on ints and on int64 tensors alike.
     """
-    return height * width <= (side + 2 * MARGIN) ** 2
+    return _ceil(height, STRIDE) * _ceil(width, STRIDE) * STRIDE ** 2 <= (side + 2 * MARGIN) ** 2
 
 
 def tile_of(height, width, side):

@@ -81,20 +81,17 @@ def test_file_decodes_to_what_the_model_reconstructs(bundled, photographs):
     assert np.mean(whole != coded[name][1]) < 1e-3
 
 
+@pytest.mark.usefixtures("as_stored")
 def test_stored_graphs_are_those_that_the_code_would_trace(bundled, photographs):
     """Else they are stale: `python -m tools.store_graphs`. They run without TensorFlow's fused operations."""
     script, model, _ = bundled
     stored = lic.load(script)
     traced = loading.from_model(model, script, bytes.fromhex(stored.weights_id), config.Runtime())
     assert isinstance(stored.graph, StoredGraph)
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    try:
-        for pixels in photographs.values():
-            data = stored.compress(pixels)
-            assert traced.compress(pixels) == data
-            np.testing.assert_array_equal(stored.decompress(data), traced.decompress(data))
-    finally:
-        tf.config.optimizer.set_experimental_options({"remapping": True})
+    for pixels in photographs.values():
+        data = stored.compress(pixels)
+        assert traced.compress(pixels) == data
+        np.testing.assert_array_equal(stored.decompress(data), traced.decompress(data))
 
 
 def test_bundled_models_know_every_rate(bundled, photographs):

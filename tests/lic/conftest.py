@@ -164,16 +164,6 @@ def toy_step():
     return write
 
 
-@pytest.fixture
-def as_stored():
-    """Graphs run as stored ones do, without TensorFlow's fused operations, which round otherwise here and there."""
-    import tensorflow as tf
-    before = tf.config.optimizer.get_experimental_options().get("remapping")
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    yield
-    tf.config.optimizer.set_experimental_options({"remapping": True if before is None else before})
-
-
 @pytest.fixture(scope="module")   # its event loop in this thread would disturb later tests, notebooks among them
 def chromium():
     """A browser without a window."""

@@ -161,7 +161,7 @@ def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, picture):
     model, identity = weights.load(str(saved["hypmqw2022"]))
     coder = loading.from_model(model, "hypmqw2022", identity, config.Runtime())
     small = file_graph.FileGraph(model, coder._start, 128)
-    for height, tile in ((400, 128), (300, 0)):   # 384 x 384 pixels are as large as a tile with its margins
+    for height, tile in ((400, 128), (256, 0)):   # 384 x 384 pixels are as large as a tile with its margins
         x = picture(height, 450)[0].astype(np.uint8)
         assert small.compress_pixels(x, 0.0).numpy() == coder.compress_pixels(x, tile=tile)
 
@@ -299,6 +299,12 @@ def test_picture_no_larger_than_a_tile_with_its_margins_is_coded_whole(traced, p
     assert tile_of_file(coder.compress_pixels(larger)) == (128, 128)
     assert coder.compress_pixels(whole) == coder.compress_pixels(whole, tile=0)
     assert tile_of_file(coder.compress_pixels(whole, tile=128)) == (128, 128)   # that was wished for
+
+
+def test_thin_picture_counts_as_large_as_it_is_padded(traced, picture, monkeypatch):
+    monkeypatch.setattr(memory, "tile_side", lambda *_: 128)
+    thin = picture(20, 2400)[0].astype(np.uint8)   # 48,000 pixels, but 155,648 where the networks see them
+    assert tile_of_file(traced["zyc2022"].compress_pixels(thin)) == (128, 128)
 
 
 def test_picture_that_does_not_fit_is_refused_before_it_is_tried(traced, x, monkeypatch):
