@@ -11,11 +11,10 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
-from swin_transformers_tf import BasicLayer, Layer, Sequential, SwinBlock, pixel_shuffle
+from swin_transformers_tf import BasicLayer, Layer, Sequential, SwinBlock, pixel_shuffle, products
 from swin_transformers_tf.patches import shuffled
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
-Product = Callable[..., tf.Tensor]   # what takes the place of a multiplication in float64, see `lic.integers`
 _SMALL = 0.002   # of weights that shall begin as nearly nothing; at zero no gradient would reach those before them
 
 
@@ -57,27 +56,7 @@ def fan_in_uniform():
     return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-class _Multiplying(Layer):
-    """A layer whose kernel multiplies maps.
-
-    Attributes:
-      product: what multiplies instead where the input is float64, or None (`lic.integers`).
-    """
-
-    product: Product | None = None
-
-    def _multiplied(self, multiply, x, inputs):
-        """multiply(x, kernel), a sum over the axes `inputs` of the kernel."""
-        if self.product and x.dtype == tf.float64:
-            return self.product(multiply, x, self.taps(tf.float32), inputs)
-        return multiply(x, self.taps(x.dtype))
-
-    def taps(self, dtype) -> tf.Tensor:
-        """The kernel in the type asked for."""
-        return tf.cast(self.kernel, dtype)
-
-
-class Conv(_Multiplying):
+class Conv(Layer):
     """Convolution with bias: (b, h, w, c) -> (b, h/stride, w/stride, filters).
 
     Args:
@@ -110,7 +89,7 @@ class Conv(_Multiplying):
 
     def taps(self, dtype) -> tf.Tensor:
         """The kernel (k, k, in, out) in the type asked for."""
-        kernel = super().taps(dtype)
+        kernel = tf.cast(self.kernel, dtype)
         if not self.rdft:
             return kernel
         flat = tf.tensordot(tf.constant(rdft_basis(self.side).T, dtype), kernel, 1)
@@ -139,7 +118,7 @@ class Conv(_Multiplying):
         return slice(first, first + 2)
 
     def call(self, x):
-        x = self._multiplied(self._convolve, x, (0, 1, 2))
+        x = products.multiplied(self._convolve, x, self.taps(x.dtype), (0, 1, 2))
         if self.bias is not None:
             x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
@@ -156,7 +135,7 @@ class Conv(_Multiplying):
         return tf.nn.conv2d(tf.pad(x, _paddings(self.side)), kernel, self.stride, "VALID")
 
 
-class Deconv(_Multiplying):
+class Deconv(Layer):
     """Transposed convolution with bias: (b, h, w, c) -> (b, h * stride, w * stride, filters).
 
     "symmetric" is PyTorch's padding k // 2 with output padding stride - 1; "same" is TensorFlow's, one pixel off.
@@ -188,7 +167,8 @@ class Deconv(_Multiplying):
         self.bias.assign(np.pad(bias, (0, self.filters - c)))
 
     def call(self, x):
-        x = self._multiplied(self._by_subpixels if self._is_narrow else self._transposed, x, (0, 1, 3))
+        multiply = self._by_subpixels if self._is_narrow else self._transposed
+        x = products.multiplied(multiply, x, self.kernel, (0, 1, 3))
         x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
 
@@ -267,6 +247,7 @@ class GDN(Layer):
         return tf.square(lower_bound(tf.cast(stored, dtype), bound)) - tf.constant(self.PEDESTAL, dtype)
 
     def call(self, x):
+        x = products.wide(x)
         wide = tf.float32 if x.dtype == tf.bfloat16 else x.dtype   # the parameters' squares need more than 8 bits
         beta, gamma = self._value(self.beta, 1e-6, wide), self._value(self.gamma, 0.0, wide)
         strength = tf.abs(x) if self.form == "gdn1" else tf.square(x)
@@ -284,7 +265,7 @@ class ResidualBlock(Layer):
         self.conv1, self.conv2 = (Conv(shape[-1], 3, activation=leaky_relu) for _ in range(2))
 
     def call(self, x):
-        return x + self.conv2(self.conv1(x))
+        return x + tf.cast(self.conv2(self.conv1(x)), x.dtype)
 
 
 class ResidualBlockWithStride(Layer):
@@ -330,7 +311,7 @@ class ResidualBlockUpsample(Layer):
         self.conv.kernel.assign(_SMALL * self.conv.kernel)
 
     def call(self, x):
-        return self.igdn(self.conv(leaky_relu(self.subpel_conv(x)))) + self.upsample(x)
+        return self.igdn(self.conv(leaky_relu(self.subpel_conv(x)))) + products.wide(self.upsample(x))
 
 
 class ConvTransBlock(Layer):
@@ -363,7 +344,7 @@ class ConvTransBlock(Layer):
     def call(self, x):
         conv, trans = tf.split(self.conv1_1(x), 2, -1)
         conv = self.conv_block(conv) + conv
-        return x + self.conv1_2(tf.concat([conv, self.trans_block(trans)], -1))
+        return x + tf.cast(self.conv1_2(tf.concat([conv, self.trans_block(trans)], -1)), x.dtype)
 
 
 class ResidualBottleneck(Layer):
@@ -384,7 +365,7 @@ class ResidualBottleneck(Layer):
         self.conv3.kernel.assign(_SMALL * self.conv3.kernel)
 
     def call(self, x):
-        x = x + self.conv3(self.conv2(self.conv1(x)))
+        x = x + tf.cast(self.conv3(self.conv2(self.conv1(x))), x.dtype)
         return tf.nn.relu(x) if self.final_relu else x
 
 
@@ -407,7 +388,8 @@ class AttentionBlock(Layer):
         gate.bias.assign(tf.fill(gate.bias.shape, -6.0))
 
     def call(self, x):
-        return x + self.conv_a(x) * tf.sigmoid(self.conv_b(x))
+        gate = tf.sigmoid(products.wide(self.conv_b(x)))
+        return tf.cast(x, gate.dtype) + tf.cast(self.conv_a(x), gate.dtype) * gate
 
 
 class SWAtten(Layer):
@@ -433,8 +415,8 @@ class SWAtten(Layer):
 
     def call(self, x):
         t = self.in_conv(x)
-        gate = tf.sigmoid(self.conv_b(self.non_local_block(t)))
-        return self.out_conv(self.conv_a(t) * gate + t)
+        gate = tf.sigmoid(products.wide(self.conv_b(self.non_local_block(t))))
+        return self.out_conv(tf.cast(self.conv_a(t), gate.dtype) * gate + tf.cast(t, gate.dtype))
 
 
 def conv_stack(widths: tuple[int, ...], kernels: tuple[int, ...], activation: Activation) -> Sequential:

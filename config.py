@@ -148,8 +148,6 @@ class ZYCPreset(Preset):
       conv_width: channels of the convolutional g_a / g_s (transforms "conv").
       num_slices, max_support_slices: of ChARM.
       slice_hidden: the two hidden widths of each slice's networks.
-      integers: whether ChARM multiplies integers where it has to be portable (`lic.integers`); not in TBTC's presets,
-        whose scales need a logarithm.
     """
 
     transforms: str = "swin"
@@ -165,7 +163,6 @@ class ZYCPreset(Preset):
     num_slices: int = 10
     max_support_slices: int = 10
     slice_hidden: tuple[tuple[int, int], ...] = ()
-    integers: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,8 +185,6 @@ class ELICPreset(Preset):
       context_order: how the parameter networks' input is put together: "channel_first" (channel, spatial,
         hyper) or "spatial_first".
       parameter_hidden: hidden widths of each group's parameter network.
-      integers: whether h_s and the context multiply integers where they have to be portable (`lic.integers`); not in
-        CompressAI's presets, whose numbers are to be those of CompressAI.
     """
 
     N: tuple[int, int, int] = (192, 192, 192)
@@ -208,7 +203,6 @@ class ELICPreset(Preset):
     channel_context: str = "all"
     context_order: str = "spatial_first"
     parameter_hidden: tuple[tuple[int, int], ...] = ()
-    integers: bool = False
 
 
 def charm_hidden(num_slices: int, depth: int = 32) -> tuple[tuple[int, int], ...]:
@@ -248,24 +242,23 @@ LSK2023 = (
 )
 
 ZYC2022 = (
-    ZYCPreset("swint-charm", 0x20, bytes_per_pixel=2700, slice_hidden=_CHARM_OF_THE_AUTHORS, conventions=TENSORFLOW,
-              integers=True),
+    ZYCPreset("swint-charm", 0x20, bytes_per_pixel=2700, slice_hidden=_CHARM_OF_THE_AUTHORS, conventions=TENSORFLOW),
     _tbtc("swint-charm-tbtc", 0x21, "swin", "charm", 2700),
     _tbtc("swint-hyperprior", 0x22, "swin", "hyperprior", 2700),
     _tbtc("conv-charm", 0x23, "conv", "charm", 3700),
     _tbtc("conv-hyperprior", 0x24, "conv", "hyperprior", 3500),
     ZYCPreset("nano", 0x25, bytes_per_pixel=800, latent_depth=288, hyper_depth=48, dims=(24, 48, 96, 288),
               depths=(1, 2, 2, 0), hyper_depths=(2, 1), head_dim=24, resample_norm=False, num_slices=6,
-              max_support_slices=6, slice_hidden=((64, 48),) * 6, conventions=TENSORFLOW, integers=True),
+              max_support_slices=6, slice_hidden=((64, 48),) * 6, conventions=TENSORFLOW),
     ZYCPreset("tiny", 0x26, bytes_per_pixel=600, latent_depth=16, hyper_depth=8, dims=(8, 8, 12, 16),
               depths=(1, 2, 1, 1), hyper_depths=(2, 1), head_dim=4, num_slices=2, max_support_slices=2,
-              slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW, integers=True),
+              slice_hidden=((12, 8),) * 2, conventions=TENSORFLOW),
 )
 
 HYPMQW2022 = (
     ELICPreset("elic", 0x30, bytes_per_pixel=1300, hyper_rdft=True, hyper_bias=False, hyper_relu=True, channel_kernel=3,
                context_order="channel_first", conventions=_ELIC_TENSORFLOW,
-               parameter_hidden=tuple((3 * g, 2 * g) for g in (16, 16, 32, 64, 192)), integers=True),
+               parameter_hidden=tuple((3 * g, 2 * g) for g in (16, 16, 32, 64, 192))),
     ELICPreset("elic-official", 0x31, bytes_per_pixel=2500, hyper_hidden=((192, 192), (192, 288)), hyper_out=384,
                hyper_last_transposed=True, prior_filters=_COMPRESSAI,
                parameter_hidden=((384, 384), (384, 384), (384, 384), (469, 384), (896, 640))),
@@ -276,11 +269,11 @@ HYPMQW2022 = (
                groups=(16, 32, 56, 80, 104), latent_attention=False, spatial_kernel=3,
                hyper_hidden=((48, 48), (48, 64)), hyper_out=128, channel_hidden=(32, 32), channel_kernel=3,
                context_order="channel_first", conventions=_ELIC_TENSORFLOW,
-               parameter_hidden=((48, 40), (64, 64), (104, 104), (144, 160), (176, 200)), integers=True),
+               parameter_hidden=((48, 40), (64, 64), (104, 104), (144, 160), (176, 200))),
     ELICPreset("tiny", 0x34, bytes_per_pixel=300, latent_depth=16, hyper_depth=8, N=(8, 8, 12), num_units=1,
                groups=(4, 4, 8), hyper_hidden=((12, 8), (8, 12)), hyper_out=32, channel_hidden=(12, 8),
                channel_kernel=3, context_order="channel_first", conventions=_ELIC_TENSORFLOW,
-               parameter_hidden=((12, 8), (12, 8), (24, 16)), integers=True),
+               parameter_hidden=((12, 8), (12, 8), (24, 16))),
 )
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType({

@@ -19,7 +19,6 @@ import tensorflow as tf
 
 from arch_ops import AttentionBlock, Conv, Deconv, ResidualBottleneck, conv_stack
 from config import ELICPreset
-from lic import integers
 from lic.checkerboard import CrossConv
 from lic.context import SpaceChannelContext
 from lic.model import LatentCodec
@@ -93,8 +92,6 @@ class ELIC(LatentCodec):
         self.g_a, self.g_s = analysis(preset), synthesis(preset)
         self.h_a, self.h_s = hyper_analysis(preset), hyper_synthesis(preset)
         self.context = context(preset)
-        if preset.integers:
-            self.arithmetic = integers.adopt(self.arithmetic, self.context, self.h_s)
 
 
 Model = ELIC

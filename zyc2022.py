@@ -18,7 +18,6 @@ import tensorflow as tf
 
 from arch_ops import GDN, Conv, Deconv, conv_stack
 from config import ZYCPreset
-from lic import integers
 from lic.context import ChannelContext, Context, HyperContext
 from lic.model import LatentCodec
 from swin_transformers_tf import BasicLayer, Layer, PatchMerging, PatchSplitting, Sequential
@@ -129,8 +128,6 @@ class ZYC2022(LatentCodec):
             h_s = _up(preset, hyper_widths, preset.hyper_depths[::-1], preset.windows[1], 2 * preset.latent_depth)
         self.h_s = HyperSynthesis(h_s, preset.conventions.hyper_order == "scales_first")
         self.context = context(preset)
-        if preset.integers:   # but not in h_s, whose attention is more than products
-            self.arithmetic = integers.adopt(self.arithmetic, self.context)
 
     @staticmethod
     def can_start_linear(preset):

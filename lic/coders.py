@@ -12,8 +12,9 @@ Gotchas:
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,9 @@ import tensorflow_compression as tfc
 
 from lic import tables
 from lic.arithmetic import Arithmetic
+from lic.integers import Integers
 from lic.tables import Tables
+from swin_transformers_tf import products
 
 NUM_SCALES, SCALE_MIN, SCALE_MAX = 64, 0.11, 256.0
 MAX_LOCATION = 2.0 ** 13   # up to here float32 holds quarters of the grid's steps exactly
@@ -185,40 +188,48 @@ class Coder:
       arithmetic: how location and index are settled.
       phase: (b,) int32, how many quarters of a step the grid is shifted for each picture; None for none.
     Attributes:
-      slack: of each rounding so far (b,), how close to a tie the closest value was, in steps, 0..0.5.
+      slack: of each rounding so far (b,), how close to a tie the closest value was, in steps, 0..0.5; of those before
+        products (`lic.integers`), whose margin is a sixteenth, times 16.
     """
 
     def __init__(self, entropy_model: GaussianModel, arithmetic: Arithmetic, phase: tf.Tensor | None = None):
         self.entropy_model, self.arithmetic = entropy_model, arithmetic
-        self._shift = 0.0 if phase is None else tf.cast(phase[:, None, None, None], arithmetic.dtype) / 4
+        self._phase = phase
         self.slack: list = []
 
-    def hyper(self, maps: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
-        """What the hyper synthesis puts out, as a context is given it: on the grid where only the context is exact."""
-        arithmetic = self.arithmetic
-        if not arithmetic.exact_context or arithmetic.exact_hyper:
-            return maps
-        return [tf.cast(self._snapped(x, exact=False), x.dtype) for x in maps]
+    @contextlib.contextmanager
+    def multiplying(self) -> Iterator[None]:
+        """In here the networks that predict are called."""
+        if not self.arithmetic.integers:
+            yield
+            return
+        integers = Integers(self._phase)
+        with products.multiplying(integers):
+            yield
+        self.slack += integers.slack()
 
     def snap(self, x: tf.Tensor) -> tf.Tensor:
         """x on the arithmetic's grid, as float32, in which such numbers are exact."""
-        return self._snapped(x, self.arithmetic.exact_context) if self.arithmetic.grid else tf.cast(x, tf.float32)
-
-    def _snapped(self, x: tf.Tensor, exact: bool) -> tf.Tensor:
         grid = self.arithmetic.grid
-        steps = self._rounded(_bounded(x, MAX_LOCATION) / grid - self._shift, exact) + self._shift
-        return tf.cast(steps * grid, tf.float32)
+        if not grid:
+            return tf.cast(x, tf.float32)
+        shift = self._shift(x.dtype)
+        return tf.cast((self._rounded(_bounded(x, MAX_LOCATION) / grid - shift) + shift) * grid, tf.float32)
 
     def settle(self, loc: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Location and scale index as they meet the entropy model, float32."""
         if self.arithmetic.round_index:
             # 3/16 at most: it costs no rate.
-            index = self._rounded(_bounded(index, NUM_SCALES) - self._shift / 4, self.arithmetic.exact_context)
+            index = self._rounded(_bounded(index, NUM_SCALES) - self._shift(index.dtype) / 4)
         return self.snap(loc), tf.cast(index, tf.float32)
 
-    def _rounded(self, x: tf.Tensor, exact: bool) -> tf.Tensor:
+    def _shift(self, dtype: tf.DType) -> tf.Tensor | float:
+        """Of the grid, in its steps."""
+        return 0.0 if self._phase is None else tf.cast(self._phase[:, None, None, None], dtype) / 4
+
+    def _rounded(self, x: tf.Tensor) -> tf.Tensor:
         rounded = tf.round(x)
-        if self.arithmetic.margin and not exact:
+        if self.arithmetic.margin and x.dtype == tf.float64:   # in float32 it is the same everywhere
             self.slack.append(0.5 - tf.reduce_max(tf.abs(x - rounded), tf.range(1, tf.rank(x))))
         return rounded
 

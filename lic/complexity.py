@@ -50,7 +50,7 @@ def kmacs_per_pixel(model: LatentCodec, side: int = 256) -> dict[str, float]:
     z = spec((1, side // 64, side // 64, model.preset.hyper_depth))
 
     def hyper(z_hat):
-        return model.hyper(z_hat, CONTINUOUS)
+        return model.h_s(z_hat)
 
     def entropy(z_hat, y):
         coder = Estimator(GaussianModel(), model.context.parts(y), CONTINUOUS)

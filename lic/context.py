@@ -1,7 +1,7 @@
 """The slice loops, each written once: how y is predicted part by part from the hyperprior and from itself.
 
 `code(hyper, coder)` runs a loop with any of the three coders (`lic.coders`) and returns y_hat, (b, h, w, M) float32.
-The networks compute in the type of `hyper`.
+The networks compute in the type of `hyper`, or as the coder has them multiply.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Callable
 import tensorflow as tf
 
 from lic import checkerboard, coders
-from swin_transformers_tf import Layer
+from swin_transformers_tf import Layer, products
 
 
 class Context(Layer):
@@ -47,7 +47,7 @@ class Context(Layer):
 
     def index(self, sigma: tf.Tensor) -> tf.Tensor:
         """The networks' sigma as a fractional scale index."""
-        return coders.index_of_scale(sigma) if self.sigma == "scale" else sigma
+        return coders.index_of_scale(products.wide(sigma)) if self.sigma == "scale" else sigma
 
 
 class HyperContext(Context):
@@ -74,8 +74,7 @@ class ChannelContext(Context):
         self.max_support_slices = max_support_slices
 
     def code(self, hyper, coder):
-        hyper, dtype = coder.hyper(hyper), hyper[0].dtype
-        y_hat = []
+        y_hat, dtype = [], hyper[0].dtype
         for k, network in enumerate(self.parameters):
             support = [tf.cast(part, dtype) for part in y_hat[:self.max_support_slices]]
             mean, sigma, seen = network(hyper, support)
@@ -87,9 +86,9 @@ class ChannelContext(Context):
         """Part plus its latent residual; settled where later slices see it, else for synthesis alone, in float32."""
         is_seen = k < min(self.max_support_slices or len(self.depths), len(self.depths) - 1)
         dtype = seen.dtype if is_seen else tf.float32
-        part = tf.cast(part, dtype)
-        refined = part + 0.5 * tf.tanh(network(tf.concat([tf.cast(seen, dtype), part], -1)))
-        return coder.snap(refined) if is_seen else refined
+        residual = products.wide(network(tf.concat([tf.cast(seen, dtype), tf.cast(part, dtype)], -1)))
+        refined = tf.cast(part, residual.dtype) + 0.5 * tf.tanh(residual)
+        return coder.snap(refined) if is_seen else tf.cast(refined, tf.float32)
 
 
 class SpaceChannelContext(Context):

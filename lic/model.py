@@ -23,7 +23,7 @@ import config
 from config import Preset
 from lic import coders, principal, tables
 from lic.arithmetic import CONTINUOUS, PORTABLE, Arithmetic
-from lic.coders import Decoder, Encoder, Escapes, Estimator, FactorisedModel, GaussianModel
+from lic.coders import Coder, Decoder, Encoder, Escapes, Estimator, FactorisedModel, GaussianModel
 from lic.distortion import Distortion, mse
 from lic.gains import Gains
 from lic.tables import Tables
@@ -145,9 +145,10 @@ class LatentCodec(tf.keras.Model):
     def _quality_of(x: tf.Tensor, quality: tf.Tensor | None) -> tf.Tensor:
         return tf.fill(tf.shape(x)[:1], config.DEFAULT_QUALITY) if quality is None else quality
 
-    def hyper(self, z_hat: tf.Tensor, arithmetic: Arithmetic):
-        """What the context conditions on, in the arithmetic's type."""
-        return self.h_s(tf.cast(z_hat, arithmetic.dtype))
+    def predict(self, z_hat: tf.Tensor, coder: Coder) -> tf.Tensor:
+        """Has the coder go through all of y; returns y_hat, (b, h/16, w/16, M)."""
+        with coder.multiplying():
+            return self.context.code(self.h_s(z_hat), coder)
 
     # Estimating -------------------------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class LatentCodec(tf.keras.Model):
         z = self.h_a(y) - self.z_median
         em_z = FactorisedModel(self.prior, floor=self.likelihood_floor, axes=axes)
         _, bits_z = em_z(z, training=coder.training)
-        y_hat = self.context.code(self.hyper(em_z.quantize(z) + self.z_median, coder.arithmetic), coder)
+        y_hat = self.predict(em_z.quantize(z) + self.z_median, coder)
         x_hat = self.synthesise(y_hat, quality)[:, :size[0], :size[1]]
         return Estimate(x_hat, y_hat, (tf.add_n if axes == 3 else self.context.joined)(coder.bits), bits_z)
 
@@ -227,7 +228,7 @@ class LatentCodec(tf.keras.Model):
         z = coders.bounded_symbols(self.h_a(y) - self.z_median)
         z_string, z_escaped = self.em_z.encode(z)
         coder = Encoder(self.em_y, self.context.parts(y), self.arithmetic, phase)
-        self.context.code(self.hyper(self._z_hat(z), self.arithmetic), coder)
+        self.predict(self._z_hat(z), coder)
         slack = tf.reduce_min(coder.slack, 0) if coder.slack else tf.fill(tf.shape(y)[:1], tf.constant(0.5, tf.float64))
         symbols = [z, *coder.symbols]
         escapes = tf.ragged.boolean_mask(flat(symbols), flat([z_escaped, *coder.escaped]))
@@ -248,7 +249,7 @@ class LatentCodec(tf.keras.Model):
         z, escaped, sound = self.em_z.decode(strings[0], shape)
         symbols = approve(0, left.fill(z, escaped), sound)
         coder = Decoder(self.em_y, strings[1:], left, self.arithmetic, phase, lambda k, *part: approve(k + 1, *part))
-        y_hat = self.context.code(self.hyper(self._z_hat(symbols), self.arithmetic), coder)
+        y_hat = self.predict(self._z_hat(symbols), coder)
         return Decoded(y_hat, [symbols, *coder.symbols], left.used_up())
 
     def reconstruct(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, top: tf.Tensor | int = 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from swin_transformers_tf import windows
+from swin_transformers_tf import products, windows
 from swin_transformers_tf.layers import Dense, Layer, truncated_normal
 
 
@@ -43,7 +43,7 @@ class WindowAttention(Layer):
         x = windows.pad_to_windows(x, self.window)
         padded = tf.shape(x)
         x = tf.roll(x, (-self.shift, -self.shift), (1, 2)) if self.shift else x
-        q, k, v = self._split(self.qkv(x, after=self._scales()), padded)
+        q, k, v = map(products.wide, self._split(self.qkv(x, after=self._scales()), padded))
         x = self._join(tf.matmul(self._attend(q, k, mask), v), padded)
         x = tf.roll(x, (self.shift, self.shift), (1, 2)) if self.shift else x
         return self.proj(x[:, :size[1], :size[2]])

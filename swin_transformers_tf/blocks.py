@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from swin_transformers_tf import products
 from swin_transformers_tf.attention import WindowAttention
 from swin_transformers_tf.layers import Dense, Layer, LayerNorm, Sequential, truncated_normal
 
@@ -14,7 +15,7 @@ _SMALL = 0.02   # of weights that shall begin as nearly nothing; at zero no grad
 
 def gelu(x: tf.Tensor) -> tf.Tensor:
     """x * Phi(x), with the exact error function (TensorFlow's and PyTorch's default differ in name, not here)."""
-    return tf.nn.gelu(x, approximate=False)
+    return tf.nn.gelu(products.wide(x), approximate=False)
 
 
 class MLP(Layer):
@@ -30,7 +31,7 @@ class MLP(Layer):
 
     def call(self, x):
         # For v = u sqrt(2), gelu(v) = (u + u erf(u)) sqrt(2) / 2: three passes instead of five.
-        u = self.fc1(x, after=1 / _ROOT)
+        u = products.wide(self.fc1(x, after=1 / _ROOT))
         wide = tf.cast(u, tf.float32) if u.dtype == tf.bfloat16 else u   # quicker there than in bfloat16, and exact
         return self.fc2(tf.cast(wide + wide * tf.math.erf(wide), u.dtype), before=_ROOT / 2)
 
@@ -50,8 +51,8 @@ class SwinBlock(Layer):
             layer.kernel.assign(_SMALL * layer.kernel)
 
     def call(self, x):
-        x += self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x += tf.cast(self.attn(self.norm1(x)), x.dtype)
+        return x + tf.cast(self.mlp(self.norm2(x)), x.dtype)
 
 
 class BasicLayer(Layer):

@@ -11,7 +11,7 @@ from typing import Callable
 
 import tensorflow as tf
 
-from swin_transformers_tf import norms
+from swin_transformers_tf import norms, products
 
 
 def truncated_normal():
@@ -45,17 +45,20 @@ class Sequential(Layer):
 
 
 def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
-    """x @ kernel + bias over the last axis, in the type of x.
+    """x @ kernel + bias over the last axis, in the type of x."""
+    x = products.multiplied(_across, x, kernel, (0,))
+    return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+
+
+def _across(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """x @ kernel over the last axis.
 
     Maps (b, h, w, c) are convolved: oneDNN adds the bias, and a map that is added next, within the product. It has no
     float64.
     """
-    kernel = tf.cast(kernel, x.dtype)
     if x.shape.rank == 4 and x.dtype != tf.float64:
-        x = tf.nn.conv2d(x, kernel[None, None], 1, "VALID")
-    else:
-        x = tf.tensordot(x, kernel, 1)
-    return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+        return tf.nn.conv2d(x, kernel[None, None], 1, "VALID")
+    return tf.tensordot(x, kernel, 1)
 
 
 class Dense(Layer):
@@ -84,4 +87,4 @@ class LayerNorm(Layer):
         self.beta = self.weight("beta", (shape[-1],))
 
     def call(self, x):
-        return norms.layer_norm(x, self.gamma, self.beta)
+        return norms.layer_norm(products.wide(x), self.gamma, self.beta)

@@ -174,7 +174,7 @@ def outputs(model, x: np.ndarray, forced: np.ndarray | None = None) -> dict[str,
     y = model.analyse(tf.constant(x) * 255)
     z = model.h_a(y)
     z_symbols = tf.round(z - model.z_median)
-    hyper = model.hyper(z_symbols + model.z_median, arithmetic.CONTINUOUS)
+    hyper = model.h_s(z_symbols + model.z_median)
     y_hat, seen = _coded(model, y, hyper, forced)
     lik_y, lik_z = likelihoods(seen["bits"]), likelihoods(planes(bits(model.prior, z_symbols)))
     return {

@@ -83,8 +83,7 @@ def _probe(case: Case, job: dict) -> float:
     @tf.function(autograph=False)
     def predict(symbols):
         coder = Forced(model.em_y, symbols[1:], model.arithmetic)
-        z_hat = tf.cast(symbols[0], tf.float32) + model.z_median
-        model.context.code(model.hyper(z_hat, model.arithmetic), coder)
+        model.predict(tf.cast(symbols[0], tf.float32) + model.z_median, coder)
         return [tf.concat([tf.reshape(x[0], [-1]) for x in kept], 0) for kept in (coder.locations, coder.indices)]
 
     for key in job["pictures"]:

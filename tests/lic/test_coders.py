@@ -51,12 +51,18 @@ def parts(y):
     return tf.split(y, DEPTHS, -1)
 
 
+def type_of(arithmetic):
+    """Of predictions that came out of an error function or the like."""
+    return tf.float64 if arithmetic.integers else tf.float32
+
+
 def chain(coder, see=lambda coder, k: 0.0):
     """A little context: every part is predicted from all that the coder gave back before."""
     y_hat = []
     for k, depth in enumerate(DEPTHS):
         seen = [tf.zeros((2, 4, 6, 1)), *(tf.reduce_mean(part, -1, keepdims=True) for part in y_hat)]
-        seen = tf.cast(tf.add_n(seen), coder.arithmetic.dtype) * tf.range(1, depth + 1, dtype=coder.arithmetic.dtype)
+        dtype = type_of(coder.arithmetic)
+        seen = tf.cast(tf.add_n(seen), dtype) * tf.range(1, depth + 1, dtype=dtype)
         y_hat.append(coder((seen + tf.cast(see(coder, k), seen.dtype)) / 7, 20 + 9 * tf.sin(seen / 7)))
     return tf.concat(y_hat, -1)
 
@@ -113,7 +119,8 @@ def test_encoder_rounds_the_scale_index_where_tfc_would_truncate_it(model):
 
     def coded(index, arithmetic=PORTABLE):
         coder = Encoder(model, [symbols], arithmetic)
-        coder(tf.zeros_like(symbols, arithmetic.dtype), tf.fill(symbols.shape, tf.constant(index, arithmetic.dtype)))
+        dtype = type_of(arithmetic)
+        coder(tf.zeros_like(symbols, dtype), tf.fill(symbols.shape, tf.constant(index, dtype)))
         return coder.strings[0].numpy()[0]
 
     third, fourth = coded(3.0), coded(4.0)
@@ -173,8 +180,8 @@ def test_three_coders_return_the_same_bits(model, y, arithmetic):
 def test_encoder_returns_what_its_symbols_decode_to(model, y, arithmetic):
     """The encoder relies on it: it doesn't decode its own string."""
     rng = np.random.default_rng(1)
-    loc, index = (tf.constant(rng.normal(0, 3, y.shape), arithmetic.dtype),
-                  tf.constant(rng.uniform(0, 63, y.shape), arithmetic.dtype))
+    loc, index = (tf.constant(values, type_of(arithmetic))
+                  for values in (rng.normal(0, 3, y.shape), rng.uniform(0, 63, y.shape)))
     encoder = Encoder(model, [y], arithmetic)
     y_hat = encoder(loc, index)
     loc, index = encoder.settle(loc, index)

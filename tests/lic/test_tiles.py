@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import config
 import lic
-from lic import arithmetic, bitstream, codec, coders, file_graph, loading, memory
+from lic import arithmetic, bitstream, codec, coders, file_graph, integers, loading, memory
 from lic.bitstream import Record
 from lic.errors import DataError, UsageError
 
@@ -225,7 +225,8 @@ def test_file_decodes_at_every_phase_of_the_grid(script, phase, traced, picture)
                     tuple(map(int, escapes[0, :num_escapes[0]])))
     data = bitstream.build(coder._start, 90, 70, [record])
     assert psnr(coder.decompress(data), coder.decompress(coder.compress_pixels(x))) > 30
-    np.testing.assert_array_equal(coder.graph.decompress_pixels(data), coder.decompress(data))
+    within = coder.graph.decompress_pixels(data).numpy().astype(int)
+    assert np.abs(within - coder.decompress(data)).max() <= 1   # float32 synthesis, optimised otherwise inside a loop
     if phase:
         other = bitstream.build(coder._start, 90, 70, [dataclasses.replace(record, phase=phase - 1)])
         with pytest.raises(DataError):
@@ -233,22 +234,25 @@ def test_file_decodes_at_every_phase_of_the_grid(script, phase, traced, picture)
 
 
 def off_by(steps: float, monkeypatch) -> None:
-    """Makes the networks of whatever is traced from now on another machine's: off by up to `steps`."""
-    settle = coders.Coder.settle
+    """Makes the float64 of whatever is traced from now on another machine's: up to `steps` off where it is rounded."""
+    in_coder, before_product = coders.Coder._rounded, integers.Integers._watched
     rng = np.random.default_rng(0)
 
-    def elsewhere(self, loc, index):
-        if not self.arithmetic.grid:   # no coding
-            return settle(self, loc, index)
-        for_loc, for_index = (tf.random.stateless_uniform(tf.shape(loc), rng.integers(1 << 30, size=2), -steps, steps,
-                                                          loc.dtype) for _ in range(2))
-        return settle(self, loc + for_loc * (self.arithmetic.grid or 0), index + for_index)
+    def noise(x, most):
+        return tf.random.stateless_uniform(tf.shape(x), rng.integers(1 << 30, size=2), -most, most, x.dtype)
 
-    monkeypatch.setattr(coders.Coder, "settle", elsewhere)
+    def rounded(self, x):
+        return in_coder(self, x + noise(x, steps) if x.dtype == tf.float64 else x)
+
+    def watched(self, x, bits):
+        unit, _ = integers._unit(integers._largest(x), bits)
+        return before_product(self, x + noise(x, steps / 16) * unit, bits)
+
+    monkeypatch.setattr(coders.Coder, "_rounded", rounded)
+    monkeypatch.setattr(integers.Integers, "_watched", watched)
 
 
-@pytest.mark.parametrize("script", [
-    "hypmqw2022", pytest.param("lsk2023", marks=pytest.mark.slow), pytest.param("zyc2022", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("script", ["zyc2022", pytest.param("lsk2023", marks=pytest.mark.slow)])
 def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, saved, traced, picture, monkeypatch,
                                                                       demanding):
     """At a margin a hundred times the real one, at which grids are shifted often."""
@@ -262,17 +266,17 @@ def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, sa
 
 
 def test_machine_that_is_further_off_is_told_so_by_the_name_of_a_slice(saved, traced, picture, monkeypatch):
-    data = traced["hypmqw2022"].compress_pixels(picture(200, 300)[0].astype(np.uint8))
+    data = traced["zyc2022"].compress_pixels(picture(200, 300)[0].astype(np.uint8))
     off_by(0.1, monkeypatch)
-    with pytest.raises(DataError, match=r"the symbols of (anchors|rest) of slice \d \(string \d\) are not"):
-        lic.load(str(saved["hypmqw2022"]), stored=False).decompress(data)
+    with pytest.raises(DataError, match=r"the symbols of slice \d \(string \d\) are not"):
+        lic.load(str(saved["zyc2022"]), stored=False).decompress(data)
 
 
 def test_verify_refuses_a_file_that_this_machine_does_not_decode(saved, traced, picture, monkeypatch):
-    coder, x = traced["hypmqw2022"], picture(200, 300)[0].astype(np.uint8)
+    coder, x = traced["zyc2022"], picture(200, 300)[0].astype(np.uint8)
     coder.compress_pixels(x, verify=True)
     off_by(0.1, monkeypatch)
-    bad = codec.Codec(lic.load(str(saved["hypmqw2022"]), stored=False).graph, coder.about, coder._start)
+    bad = codec.Codec(lic.load(str(saved["zyc2022"]), stored=False).graph, coder.about, coder._start)
     bad.graph.encode = coder.graph.encode
     with pytest.raises(DataError):
         bad.compress_pixels(x, verify=True)

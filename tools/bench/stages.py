@@ -60,6 +60,6 @@ def _entropy(model, x):
                        input_signature=[tf.TensorSpec((1, None, None, t.shape[-1]), t.dtype) for t in (y, z)])
     def run(y, z):
         coder = Estimator(GaussianModel(), model.context.parts(y), FLOAT32)
-        return model.context.code(model.hyper(z, FLOAT32), coder), coder.bits   # or no scale would be computed
+        return model.predict(z, coder), coder.bits   # or no scale would be computed
 
     return lambda: run(y, z)
