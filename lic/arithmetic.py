@@ -28,6 +28,7 @@ class Arithmetic:
 
 # The margin is 1,260 times the largest difference that was measured of float64 sums: res/doc/portability.md.
 PORTABLE = Arithmetic("portable", 2.0 ** -8, True, integers=True, margin=2.0 ** -27)
+CLOSER = 2 ** 4   # of the margin; values before products are fifty times as many, and may be as much closer to a tie
 FLOAT32 = Arithmetic("float32", None, True)
 CONTINUOUS = Arithmetic("continuous", None, False)   # what training sees
 ARITHMETICS = {a.name: a for a in (PORTABLE, FLOAT32)}

@@ -194,7 +194,7 @@ class Coder:
 
     def __init__(self, entropy_model: GaussianModel, arithmetic: Arithmetic, phase: tf.Tensor | None = None):
         self.entropy_model, self.arithmetic = entropy_model, arithmetic
-        self._phase = phase
+        self._phase, self._integers = phase, Integers(phase)
         self.slack: list = []
 
     @contextlib.contextmanager
@@ -203,10 +203,9 @@ class Coder:
         if not self.arithmetic.integers:
             yield
             return
-        integers = Integers(self._phase)
-        with products.multiplying(integers):
+        with products.multiplying(self._integers):
             yield
-        self.slack += integers.slack()
+        self.slack += self._integers.slack()
 
     def snap(self, x: tf.Tensor) -> tf.Tensor:
         """x on the arithmetic's grid, as float32, in which such numbers are exact."""

@@ -24,6 +24,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from lic.arithmetic import CLOSER
+
 _SUM_BITS = 24
 _FINE_BITS = 9                          # of the largest weight, in whose steps that sum is estimated first
 _MANY_TAPS = 2 ** 11
@@ -33,7 +35,6 @@ _LEAST = 2.0 ** -80                     # what is smaller counts as zero
 _LAYOUT = {tf.float32: (tf.int32, 23, 0x7F << 23), tf.float64: (tf.int64, 52, 0x3FF << 52)}
 # Of a step: what each phase moves the ties by. No weight or bias is a multiple of it, so no value is at one by design.
 _SHIFT = 0.0137421968
-_WATCHED = 2 ** 4   # There are fifty times as many of these values as of locations: they may come closer to a tie.
 
 
 class Integers:
@@ -72,11 +73,13 @@ class Integers:
         """What `_exact` gives of a map in float64."""
         largest = _largest(x) * (1 + self._shift)
         unit, inverse = _unit(largest, bits)
-        steps = x * inverse + self._shift
-        numbers = tf.round(steps)
         self._largest.append(largest)
+        return tf.cast(self._rounded(x * inverse + self._shift), tf.float32), tf.cast(unit, tf.float32)
+
+    def _rounded(self, steps: tf.Tensor) -> tf.Tensor:
+        numbers = tf.round(steps)
         self._off.append(_largest(steps - numbers))
-        return tf.cast(numbers, tf.float32), tf.cast(unit, tf.float32)
+        return numbers
 
     def slack(self) -> list[tf.Tensor]:
         """How close to a tie the closest value in float64 was so far, in steps times 16, (b,); none without such."""
@@ -87,7 +90,7 @@ class Integers:
         closest = tf.minimum(0.5 - off, tf.minimum(share - 1, 2 - share))
         # A map of zeros is one everywhere.
         closest = tf.where(largest < _LEAST, tf.constant(0.5, closest.dtype), closest)
-        return [_WATCHED * tf.reduce_min(closest, 1)]
+        return [CLOSER * tf.reduce_min(closest, 1)]
 
 
 def _exact(x: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:

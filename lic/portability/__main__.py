@@ -20,6 +20,7 @@ import numpy as np
 
 import config
 from lic import files, images, resources
+from lic.arithmetic import CLOSER
 from lic.errors import UsageError, UserError
 from lic.portability import figures, report
 from lic.portability.configurations import CONFIGURATIONS, chosen
@@ -101,7 +102,7 @@ def _deviation(crew: Crew, configurations) -> dict:
     for (arithmetic, kind), step in figures.STEPS.items():
         for model in inner.models if probed and arithmetic in inner.arithmetics else ():
             folder = os.path.join(inner.folder, model, arithmetic)
-            margin = next(iter(probed.values()))[model][arithmetic]
+            margin = next(iter(probed.values()))[model][arithmetic] / (CLOSER if kind == "product" else 1)
             found = figures.deviation(folder, kind, step, list(probed), inner.pictures, margin)
             if found:
                 result[model][arithmetic][kind] = dataclasses.asdict(found)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 GREY_LEVELS = 1        # synthesis runs in float32: so much may differ in pixels that come of the same symbols
-STEPS = {("portable", "location"): 2.0 ** -8, ("portable", "index"): 1.0, ("float32", "index"): 1.0}
+STEPS = {("portable", "location"): 2.0 ** -8, ("portable", "index"): 1.0, ("portable", "product"): 1.0,
+         ("float32", "index"): 1.0}
 
 
 # Pairs ---------------------------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ class Deviation:
 
 def deviation(folder: str, kind: str, step: float, configurations: Sequence[str], pictures: Sequence[str],
               margin: float = 0.0) -> Deviation | None:
-    """Of "location" or "index"; None with fewer than two configurations."""
+    """Of "location", "index" or "product"; None with fewer than two configurations, or where there is no such value."""
     if len(configurations) < 2:
         return None
     pairs = list(itertools.combinations(range(len(configurations)), 2))
@@ -191,6 +192,8 @@ def deviation(folder: str, kind: str, step: float, configurations: Sequence[str]
     result, counts = Deviation(step, margin), []
     for row, key in enumerate(pictures):
         x = np.stack([np.load(os.path.join(folder, "predictions", c, f"{key}-{kind}.npy")) for c in configurations])
+        if not x.size:
+            return None
         x = x.astype(np.float64) / step
         counts.append(x.shape[1])
         sums[row] = [np.sum(np.abs(x[a] - x[b])) for a, b in pairs]

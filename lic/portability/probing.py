@@ -15,6 +15,7 @@ import config
 from lic import loading, resources, weights
 from lic.arithmetic import ARITHMETICS, CONTINUOUS
 from lic.coders import NUM_SCALES, Coder
+from lic.integers import Integers
 from lic.portability.worker import BATCH, Case, each_case, pixels_of, step
 
 RATES = ("portable", "float32", "float32, index truncated", "estimate, nothing rounded")
@@ -25,11 +26,13 @@ class Forced(Coder):
 
     Attributes:
       locations: everything that meets the grid (means, refined parts), unrounded; indices: the fractional indices.
+      products: what is rounded before it is multiplied, where other machines may have other last digits, in steps.
     """
 
     def __init__(self, entropy_model, symbols, arithmetic):
         super().__init__(entropy_model, arithmetic)
-        self._symbols, self.locations, self.indices = iter(symbols), [], []
+        self._symbols, self.locations, self.indices, self.products = iter(symbols), [], [], []
+        self._integers = _Noting(self.products)
 
     def snap(self, x):
         self.locations.append(x)
@@ -42,6 +45,18 @@ class Forced(Coder):
     def __call__(self, loc, index):
         loc, _ = self.settle(loc, index)
         return tf.cast(next(self._symbols), tf.float32) + loc
+
+
+class _Noting(Integers):
+    """Keeps what it rounds."""
+
+    def __init__(self, kept: list):
+        super().__init__()
+        self._kept = kept
+
+    def _rounded(self, steps):
+        self._kept.append(steps)
+        return super()._rounded(steps)
 
 
 def _model(case: Case):
@@ -84,18 +99,24 @@ def _probe(case: Case, job: dict) -> float:
     def predict(symbols):
         coder = Forced(model.em_y, symbols[1:], model.arithmetic)
         model.predict(tf.cast(symbols[0], tf.float32) + model.z_median, coder)
-        return [tf.concat([tf.reshape(x[0], [-1]) for x in kept], 0) for kept in (coder.locations, coder.indices)]
+        return [_joined(kept) for kept in (coder.locations, coder.indices, coder.products)]
 
     for key in job["pictures"]:
         with np.load(case.path("symbols", f"{key}.npz")) as stored:
             symbols = [tf.repeat(tf.constant(stored[name]), copies, 0) for name in stored.files]
-        locations, indices = predict(symbols)
+        locations, indices, products = predict(symbols)
         folder = os.path.join("predictions", case.configuration.name)
         np.save(case.path(folder, f"{key}-location.npy"), locations.numpy())
+        np.save(case.path(folder, f"{key}-product.npy"), products.numpy())
         # The entropy model clips, so beyond these nothing can differ.
         np.save(case.path(folder, f"{key}-index.npy"), np.clip(indices.numpy(), 0, NUM_SCALES - 1))
         step()
     return model.arithmetic.margin
+
+
+def _joined(maps: list[tf.Tensor]) -> tf.Tensor:
+    """The values of all maps of the first picture, float64 (n,)."""
+    return tf.concat([tf.zeros((0,), tf.float64), *(tf.cast(tf.reshape(x[0], [-1]), tf.float64) for x in maps)], 0)
 
 
 # Rate ----------------------------------------------------------------------------------------------------------------

@@ -68,11 +68,12 @@ def _deviation(section: dict) -> Iterator[str]:
     yield ""
     yield "d is the absolute difference of two configurations' predictions for the same symbols."
     guarded = [d for _, _, by_kind in _cells(section) for d in by_kind.values() if d["margin"]]
-    largest = max((d["largest"] for d in guarded), default=0.0)
-    if largest:
-        margin = guarded[0]["margin"]
-        yield (f"With portable, the encoder shifts the grid where a value lies within {margin:.2e} steps of a tie: "
-               f"{margin / largest:,.0f} times the largest d / step.")
+    closest = min((d for d in guarded if d["largest"]), key=lambda d: d["margin"] / d["largest"], default=None)
+    if closest:
+        margins = ", ".join(f"{margin:.2e}" for margin in sorted({d["margin"] for d in guarded}))
+        yield (f"With portable, the encoder takes another grid where a value lies within {margins} steps of a tie "
+               "(products; locations and indices): at least "
+               f"{closest['margin'] / closest['largest']:,.0f} times the largest d / step.")
 
 
 def _rate(section: dict) -> Iterator[str]:
