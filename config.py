@@ -316,9 +316,8 @@ def _flag(default, text: str):
 class Runtime:
     """Switches that change how a model runs, never what it is; each is a flag of the command line."""
 
-    arithmetic: str = _flag("portable", "arithmetic that decides symbols: portable (integers, or float64 on a grid: "
-                                        "files decode on any machine) or float32 (faster, files tied to this kind "
-                                        "of machine)")
+    arithmetic: str = _flag("portable", "arithmetic that decides symbols: portable (integers: files decode on any "
+                                        "machine) or float32 (faster, files tied to this kind of machine)")
     precision: str = _flag("float32", "type of analysis and synthesis: float32 or bfloat16")
     tf32: bool = _flag(False, "let float32 operations use TF32 on GPUs that have it")
     xla: bool = _flag(False, "compile the transforms, and the training step, with XLA")

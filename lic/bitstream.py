@@ -80,7 +80,7 @@ Chunk = tuple[str, bytes]
 class Arithmetic(enum.IntEnum):
     """How the entropy path computed: a decoder that computes otherwise loses step with the encoder."""
 
-    PORTABLE = 0  # integers, or float64 rounded to a grid: the same on every machine
+    PORTABLE = 0  # integers: the same on every machine
     FLOAT32 = 1
     TF32 = 2  # float32, products may be rounded to TF32
 

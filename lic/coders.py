@@ -194,13 +194,13 @@ class Coder:
 
     def __init__(self, entropy_model: GaussianModel, arithmetic: Arithmetic, phase: tf.Tensor | None = None):
         self.entropy_model, self.arithmetic = entropy_model, arithmetic
-        self._phase, self._integers = phase, Integers(phase)
+        self._phase, self._integers = phase, Integers(phase) if arithmetic.integers else None
         self.slack: list = []
 
     @contextlib.contextmanager
     def multiplying(self) -> Iterator[None]:
         """In here the networks that predict are called."""
-        if not self.arithmetic.integers:
+        if not self._integers:
             yield
             return
         with products.multiplying(self._integers):

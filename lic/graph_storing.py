@@ -1,6 +1,6 @@
 """Traces the functions of a model once and stores them beside its weights, for `lic.stored_graph` to read.
 
-Each becomes two: one that makes of the weights what the other needs of them (casts to float64, ELIC's integers), which
+Each becomes two: one that makes of the weights what the other needs of them (integers, casts), which
 runs once where it is read, and the other, which runs at each call.
 """
 

@@ -32,7 +32,7 @@ class Forced(Coder):
     def __init__(self, entropy_model, symbols, arithmetic):
         super().__init__(entropy_model, arithmetic)
         self._symbols, self.locations, self.indices, self.products = iter(symbols), [], [], []
-        self._integers = _Noting(self.products)
+        self._integers = _Noting(self.products) if arithmetic.integers else None
 
     def snap(self, x):
         self.locations.append(x)
