@@ -84,11 +84,15 @@ class ChannelContext(Context):
 
     def _refined(self, network, k, seen, part, coder):
         """Part plus its latent residual; settled where later slices see it, else for synthesis alone, in float32."""
-        is_seen = k < min(self.max_support_slices or len(self.depths), len(self.depths) - 1)
-        dtype = seen.dtype if is_seen else tf.float32
-        residual = products.wide(network(tf.concat([tf.cast(seen, dtype), tf.cast(part, dtype)], -1)))
-        refined = tf.cast(part, residual.dtype) + 0.5 * tf.tanh(residual)
-        return coder.snap(refined) if is_seen else tf.cast(refined, tf.float32)
+        if k < min(self.max_support_slices or len(self.depths), len(self.depths) - 1):
+            return coder.snap(self._with_residual(network, seen, part))
+        with products.multiplying(None):
+            return self._with_residual(network, tf.cast(seen, tf.float32), part)
+
+    @staticmethod
+    def _with_residual(network, seen, part):
+        residual = products.wide(network(tf.concat([seen, tf.cast(part, seen.dtype)], -1)))
+        return tf.cast(part, residual.dtype) + 0.5 * tf.tanh(residual)
 
 
 class SpaceChannelContext(Context):

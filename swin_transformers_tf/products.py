@@ -21,8 +21,11 @@ _scope = threading.local()
 
 
 @contextlib.contextmanager
-def multiplying(product: Product) -> Iterator[None]:
-    """Layers that are called in here multiply by this product. Like a `tf.GradientTape` it is of one thread."""
+def multiplying(product: Product | None) -> Iterator[None]:
+    """Layers that are called in here multiply by this product; with None as ever, though within another scope.
+
+    Like a `tf.GradientTape` it is of one thread.
+    """
     before, _scope.product = _given(), product
     try:
         yield

@@ -186,14 +186,15 @@ def test_map_of_zeros_is_in_no_doubt_and_maps_in_float32_are_not_asked():
 # Models -----------------------------------------------------------------------------------------------------------
 
 class Quiet(Coder):
-    """Codes nothing, and counts nothing either."""
+    """Codes nothing, counts nothing, and keeps what would decide symbols."""
 
     def __init__(self, parts, phase=None):
         super().__init__(None, PORTABLE, phase)
-        self._parts = iter(parts)
+        self._parts, self.settled = iter(parts), []
 
     def __call__(self, loc, index):
-        loc, _ = self.settle(loc, index)
+        loc, index = self.settle(loc, index)
+        self.settled += [loc, index]
         return tf.round(next(self._parts) - loc) + loc
 
 
@@ -206,19 +207,25 @@ _ALIKE = _MOVES | {
 
 
 def operations_of_the_entropy_path(script, preset):
-    """The operations of a graph that predicts all of y."""
+    """The operations of a graph that decide how y is coded; what is for the synthesis alone is not among them."""
     model = registry.build(script, registry.preset(script, preset))
     depths = (model.preset.hyper_depth, model.preset.latent_depth)
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((1, None, None, depth)) for depth in depths])
     def predict(z, y):
         coder = Quiet(model.context.parts(y), tf.constant([1]))
-        return model.predict(z, coder), coder.slack
+        model.predict(z, coder)
+        return coder.settled, coder.slack
 
     graph = predict.get_concrete_function().graph
-    for _, function in graph._functions.items():
-        raise AssertionError(f"{function.name} is not looked into")
-    return graph.get_operations()
+    assert not graph._functions, "another function is not looked into"
+    found, left = set(), [t.op for t in graph.outputs]
+    while left:
+        operation = left.pop()
+        if operation not in found:
+            found.add(operation)
+            left += [t.op for t in operation.inputs]
+    return found
 
 
 def source(operation) -> str:
