@@ -240,10 +240,10 @@ SIBLINGS = ["swint-charm-tbtc", "conv-charm", "conv-hyperprior", "swint-hyperpri
 
 
 @pytest.mark.parametrize("script, preset", [
-    *((script, preset) for script in ("lsk2023", "zyc2022", "hypmqw2022") for preset in ("nano-variable", "tiny")),
+    ("lsk2023", "tiny"), *((script, preset) for script in ("zyc2022", "hypmqw2022") for preset in ("nano", "tiny")),
     *(pytest.param("zyc2022", preset, marks=pytest.mark.slow) for preset in ("swint-charm", *SIBLINGS)),
     *(pytest.param("hypmqw2022", preset, marks=pytest.mark.slow) for preset in ("elic", "elic-official")),
-    pytest.param("lsk2023", "large", marks=pytest.mark.slow)])
+    *(pytest.param("lsk2023", preset, marks=pytest.mark.slow) for preset in ("large", "nano"))])
 def test_whatever_is_not_rounded_alike_everywhere_is_float64(script, preset):
     convolutions = 0
     for operation in operations_of_the_entropy_path(script, preset):
@@ -259,7 +259,7 @@ def test_whatever_is_not_rounded_alike_everywhere_is_float64(script, preset):
     assert convolutions > 10
 
 
-@pytest.mark.parametrize("script", ["lsk2023", "zyc2022", "hypmqw2022"])
+@pytest.mark.parametrize("script", [pytest.param("lsk2023", marks=pytest.mark.slow), "zyc2022", "hypmqw2022"])
 def test_integers_cost_a_trained_model_hardly_a_bit(picture, script):
     model, _ = weights.load(resources.bundled(script))
     x = tf.constant(picture(256, 384))
