@@ -24,6 +24,9 @@ from lic.stored_graph import ABOUT, FILE, FORMAT, MAIN, PREPARE, model_of
 if TYPE_CHECKING:
     from lic.file_graph import FileGraph
 
+# Told the shapes of their arguments, for without them TensorFlow recognises no layer normalisation. The entropy path
+# has its own in float64, where there is nothing to recognise, and the others have time.
+_SHAPED = {"analyse", "synthesise"}
 _OF_LOOPS = {"Enter", "Exit", "Merge", "NextIteration", "Switch"}
 
 
@@ -56,7 +59,7 @@ def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         for name, function in functions.items():
-            description["functions"][name], prepare, main = _stored(function, graph.weights)
+            description["functions"][name], prepare, main = _stored(function, graph.weights, name in _SHAPED)
             for entry, definition in ((PREPARE, prepare), (MAIN, main)):
                 pure_operations.check(definition.node_def)
                 archive.writestr(entry.format(name), definition.SerializeToString(deterministic=True))
@@ -77,7 +80,7 @@ def copy(source: str, about: dict, folder: str) -> bool:
     return True
 
 
-def _stored(function, variables: Mapping[str, tf.Variable]
+def _stored(function, variables: Mapping[str, tf.Variable], shaped: bool
             ) -> tuple[list[int], function_pb2.FunctionDef, function_pb2.FunctionDef]:
     """Which weights a function needs, what makes its first arguments of them, and the function itself, optimised."""
     graph = function.get_concrete_function().graph
@@ -98,7 +101,7 @@ def _stored(function, variables: Mapping[str, tf.Variable]
     prepared = _cut_at_weights(optimised, kept)
     return (list(kept.values()), _function_of(optimised, [f"{node}:0" for node in kept], prepared),
             _function_of(optimised, [_renamed(name, short) for name in inputs],
-                         [_renamed(name, short) for name in outputs], prepared))
+                         [_renamed(name, short) for name in outputs], prepared, shaped))
 
 
 def _cut_at_weights(definition, placeholders: Iterable[str]) -> list[str]:
@@ -126,9 +129,13 @@ def _made_of(definition, placeholders: Iterable[str]) -> set[str]:
         left = [node for node in left if node.name not in more]
 
 
-def _function_of(definition, inputs: Sequence[str], outputs: Sequence[str], first: Sequence[str] = ()
-                 ) -> function_pb2.FunctionDef:
-    """A graph as a function of some of its tensors: of `first`, which are given instead of computed, and of inputs."""
+def _function_of(definition, inputs: Sequence[str], outputs: Sequence[str], first: Sequence[str] = (),
+                 shaped: bool = False) -> function_pb2.FunctionDef:
+    """A graph as a function of some of its tensors: of `first`, which are given instead of computed, and of inputs.
+
+    Args:
+      shaped: whether it says what shapes they have.
+    """
     from tensorflow.python.framework import graph_to_function_def
     with tf.Graph().as_default() as whole:
         tf.graph_util.import_graph_def(definition, name="")
@@ -141,7 +148,10 @@ def _function_of(definition, inputs: Sequence[str], outputs: Sequence[str], firs
     results = [graph.get_tensor_by_name(name) for name in outputs]
     needed = _needed(results) - {tensor.op for tensor in given}
     operations = [operation for operation in graph.get_operations() if operation in needed]
-    return graph_to_function_def.graph_to_function_def(graph, operations, given, results)
+    function = graph_to_function_def.graph_to_function_def(graph, operations, given, results)
+    for number, tensor in enumerate(given if shaped else ()):
+        function.arg_attr[number].attr["_output_shapes"].list.shape.add().CopyFrom(tensor.shape.as_proto())
+    return function
 
 
 def _needed(results: Iterable[tf.Tensor]) -> set[tf.Operation]:

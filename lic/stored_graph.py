@@ -30,8 +30,8 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
-from tensorflow.core.protobuf import config_pb2
-from tensorflow.python.eager import context
+from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+from tensorflow.python.eager import context, execute
 
 import config
 from lic import files, pure_operations
@@ -43,6 +43,10 @@ ABOUT = "about.json"
 PREPARE, MAIN = "{}.weights.pb", "{}.pb"   # a function of weights, once; and of what it gave, at each call
 _RUNTIME = config.Runtime()   # what the graphs are traced under
 _LARGEST = 1 << 26   # bytes of a function
+_OTHER_REWRITES = (
+    "arithmetic_optimization", "auto_mixed_precision", "common_subgraph_elimination", "constant_folding",
+    "debug_stripper", "dependency_optimization", "function_optimization", "implementation_selector", "layout_optimizer",
+    "loop_optimization", "pin_to_host_optimization", "scoped_allocator_optimization", "shape_optimization")
 
 
 def serves(runtime: config.Runtime) -> bool:
@@ -131,7 +135,9 @@ class _Function:
         return results if len(results) > 1 else results[0]
 
     def _call(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        return tf.raw_ops.PartitionedCall(args=values, Tout=self._results, f=self, config_proto=_as_they_are())
+        # By its name: as the function of a `PartitionedCall` its layer normalisations would not be recognised.
+        settings = ("executor_type", "", "config_proto", _fused_only())
+        return execute.execute(self.name.encode(), len(self._results), values, settings, context.context())
 
 
 def _require_whole(definition: function_pb2.FunctionDef) -> None:
@@ -144,10 +150,17 @@ def _require_whole(definition: function_pb2.FunctionDef) -> None:
 
 
 @functools.lru_cache
-def _as_they_are() -> bytes:
-    """Settings under which TensorFlow does not optimise: that was done when the functions were stored."""
-    settings = config_pb2.ConfigProto()
-    settings.graph_options.rewrite_options.disable_meta_optimizer = True
+def _fused_only() -> bytes:
+    """Settings under which TensorFlow fuses operations, as the processor has them, and optimises nothing else.
+
+    That was done when the functions were stored.
+    """
+    settings, off = config_pb2.ConfigProto(), rewriter_config_pb2.RewriterConfig.OFF
+    rewrites = settings.graph_options.rewrite_options
+    for name in _OTHER_REWRITES:
+        setattr(rewrites, name, off)
+    rewrites.disable_model_pruning, rewrites.meta_optimizer_iterations = True, rewriter_config_pb2.RewriterConfig.ONE
+    rewrites.memory_optimization = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
     return settings.SerializeToString()
 
 

@@ -132,13 +132,3 @@ def tiny_tables():
 
     from lic import coders, tables
     return coders.gaussian_tables(), tables.factorised(tfc.NoisyDeepFactorized(batch_shape=(8,)))
-
-
-@pytest.fixture
-def as_stored():
-    """Graphs run as stored ones do, without TensorFlow's fused operations, which round otherwise here and there."""
-    import tensorflow as tf
-    before = tf.config.optimizer.get_experimental_options().get("remapping")
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    yield
-    tf.config.optimizer.set_experimental_options({"remapping": True if before is None else before})

@@ -35,7 +35,6 @@ def pixels_of(picture, *size: int, **kwargs) -> np.ndarray:
     return picture(*size, **kwargs)[0].astype(np.uint8)
 
 
-@pytest.mark.usefixtures("as_stored")
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_stored_graphs_give_the_bytes_and_pixels_of_the_model(script, saved, traced, picture):
     stored, model = lic.load(str(saved[script])), traced[script]
@@ -48,7 +47,6 @@ def test_stored_graphs_give_the_bytes_and_pixels_of_the_model(script, saved, tra
         np.testing.assert_array_equal(stored.decompress(data), model.decompress(data))
 
 
-@pytest.mark.usefixtures("as_stored")
 def test_stored_graphs_take_batches(saved, traced, picture):
     stored, model = lic.load(str(saved["zyc2022"])), traced["zyc2022"]
     batch = list(picture(70, 50, batch=3).astype(np.uint8))
@@ -57,7 +55,6 @@ def test_stored_graphs_take_batches(saved, traced, picture):
     np.testing.assert_array_equal(stored.decompress_batch(files), model.decompress_batch(files))
 
 
-@pytest.mark.usefixtures("as_stored")
 def test_stored_graphs_know_every_quality_and_its_estimate(many, picture):
     stored, traced = lic.load(many), lic.load(many, stored=False)
     x = pixels_of(picture, 64, 96)
