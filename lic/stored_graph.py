@@ -37,7 +37,7 @@ import config
 from lic import files, pure_operations
 from lic.errors import DataError
 
-FORMAT = 3
+FORMAT = 4
 FILE = "graphs.zip"
 ABOUT = "about.json"
 PREPARE, MAIN = "{}.weights.pb", "{}.pb"   # a function of weights, once; and of what it gave, at each call
