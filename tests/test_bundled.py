@@ -82,7 +82,7 @@ def test_file_decodes_to_what_the_model_reconstructs(bundled, photographs):
 
 
 def test_stored_graphs_are_those_that_the_code_would_trace(bundled, photographs):
-    """Else they are stale: `python -m tools.store_graphs`. They run without TensorFlow's fused operations."""
+    """Else they are stale: `python -m tools.store_graphs`."""
     script, model, _ = bundled
     stored = lic.load(script)
     traced = loading.from_model(model, script, bytes.fromhex(stored.weights_id), config.Runtime())
