@@ -107,8 +107,9 @@ def test_command_line_takes_a_saved_model_where_nothing_else_was_loaded(exported
     assert ran.code == 0 and not ran.err and (tmp_path / "a.png.tfci").stat().st_size > 50
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("stored", [True, False], ids=["of stored graphs", "of its own"])
+@pytest.mark.parametrize("stored, script", [
+    *((stored, script) for stored in (True, False) for script in ("zyc2022", "hypmqw2022")), (True, "lsk2023"),
+    pytest.param(False, "lsk2023", marks=pytest.mark.slow)])
 def test_saved_model_is_a_codec_like_any_other(stored, script, exported, codecs, picture):
     coder, x = lic.load(exported[script], stored=stored), picture(45, 81)[0].astype(np.uint8)
     assert isinstance(coder.graph, StoredGraph) is stored
