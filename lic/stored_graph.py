@@ -121,6 +121,7 @@ class _Function:
         _require_whole(definition)
         self.name = definition.signature.name = f"stored_{hashlib.sha256(data).hexdigest()}"
         context.context().add_function_def(definition)
+        self._fuses = bool(definition.arg_attr)   # it is told shapes, without which little is fused
         self._types = [tf.as_dtype(argument.type) for argument in definition.signature.input_arg]
         self._results = [result.type for result in definition.signature.output_arg]
 
@@ -136,7 +137,7 @@ class _Function:
 
     def _call(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
         # By its name: as the function of a `PartitionedCall` its layer normalisations would not be recognised.
-        settings = ("executor_type", "", "config_proto", _fused_only())
+        settings = ("executor_type", "", "config_proto", _settings(self._fuses))
         return execute.execute(self.name.encode(), len(self._results), values, settings, context.context())
 
 
@@ -150,13 +151,16 @@ def _require_whole(definition: function_pb2.FunctionDef) -> None:
 
 
 @functools.lru_cache
-def _fused_only() -> bytes:
-    """Settings under which TensorFlow fuses operations, as the processor has them, and optimises nothing else.
+def _settings(fuses: bool) -> bytes:
+    """Settings under which TensorFlow optimises nothing, which was done when the functions were stored.
 
-    That was done when the functions were stored.
+    Args:
+      fuses: whether it fuses operations, as the processor has them; the larger graphs would wait longer for that than
+        they win.
     """
     settings, off = config_pb2.ConfigProto(), rewriter_config_pb2.RewriterConfig.OFF
     rewrites = settings.graph_options.rewrite_options
+    rewrites.disable_meta_optimizer = not fuses
     for name in _OTHER_REWRITES:
         setattr(rewrites, name, off)
     rewrites.disable_model_pruning, rewrites.meta_optimizer_iterations = True, rewriter_config_pb2.RewriterConfig.ONE
