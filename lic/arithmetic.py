@@ -26,7 +26,7 @@ class Arithmetic:
     margin: float = 0.0
 
 
-# The margin is 1,260 times the largest difference that was measured of float64 sums: res/doc/portability.md.
+# The margins are more than 680 times the largest difference that was measured in float64: res/doc/portability.md.
 PORTABLE = Arithmetic("portable", 2.0 ** -8, True, integers=True, margin=2.0 ** -27)
 CLOSER = 2 ** 4   # of the margin; values before products are fifty times as many, and may be as much closer to a tie
 FLOAT32 = Arithmetic("float32", None, True)
