@@ -67,6 +67,8 @@ class Conv(Layer):
       rdft: store the kernel as its real Fourier transform, which changes how Adam moves it (TFC's default).
     """
 
+    SUMMED = (0, 1, 2)   # axes of the kernel
+
     def __init__(self, filters: int, kernel: int = 3, stride: int = 1, activation: Activation | None = None,
                  padding: str = "symmetric", use_bias: bool = True, rdft: bool = False, **kwargs):
         super().__init__(**kwargs)
@@ -88,11 +90,10 @@ class Conv(Layer):
             tf.constant(spectrum, tf.float32), (len(basis), *taps[2:]))
 
     def taps(self, dtype) -> tf.Tensor:
-        """The kernel (k, k, in, out) in the type asked for."""
-        kernel = tf.cast(self.kernel, dtype)
+        """The kernel (k, k, in, out), as it is stored or, from its transform, in the type asked for."""
         if not self.rdft:
-            return kernel
-        flat = tf.tensordot(tf.constant(rdft_basis(self.side).T, dtype), kernel, 1)
+            return self.kernel
+        flat = tf.tensordot(tf.constant(rdft_basis(self.side).T, dtype), tf.cast(self.kernel, dtype), 1)
         return tf.reshape(flat, (self.side, self.side, *self.kernel.shape[1:]))
 
     def hold(self, matrix: np.ndarray, bias: np.ndarray, least: np.ndarray) -> None:
@@ -118,7 +119,7 @@ class Conv(Layer):
         return slice(first, first + 2)
 
     def call(self, x):
-        x = products.multiplied(self._convolve, x, self.taps(x.dtype), (0, 1, 2))
+        x = products.multiplied(self._convolve, x, self.taps(x.dtype), self.SUMMED)
         if self.bias is not None:
             x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
@@ -141,6 +142,8 @@ class Deconv(Layer):
     "symmetric" is PyTorch's padding k // 2 with output padding stride - 1; "same" is TensorFlow's, one pixel off.
     The kernel is stored (k, k, out, in).
     """
+
+    SUMMED = (0, 1, 3)   # axes of the kernel
 
     def __init__(self, filters: int, kernel: int = 5, stride: int = 2, activation: Activation | None = None,
                  padding: str = "symmetric", **kwargs):
@@ -168,7 +171,7 @@ class Deconv(Layer):
 
     def call(self, x):
         multiply = self._by_subpixels if self._is_narrow else self._transposed
-        x = products.multiplied(multiply, x, self.kernel, (0, 1, 3))
+        x = products.multiplied(multiply, x, self.kernel, self.SUMMED)
         x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
         return self.activation(x) if self.activation else x
 

@@ -27,6 +27,11 @@ class Context(Layer):
         super().__init__(**kwargs)
         self.depths, self.sigma = tuple(depths), sigma
 
+    @property
+    def deciding(self) -> list[Layer]:
+        """The networks that decide symbols."""
+        return [self]
+
     def parts(self, y: tf.Tensor) -> list[tf.Tensor]:
         """y cut into the parts that `code` will ask for, in its order."""
         return tf.split(y, self.depths, -1)
@@ -82,9 +87,18 @@ class ChannelContext(Context):
             y_hat.append(self._refined(self.refine[k], k, seen, part, coder) if self.refine else part)
         return tf.concat(y_hat, -1)
 
+    @property
+    def _num_seen(self) -> int:
+        """How many of the first slices are seen by others."""
+        return min(self.max_support_slices or len(self.depths), len(self.depths) - 1)
+
+    @property
+    def deciding(self):
+        return [*self.parameters, *(self.refine or [])[:self._num_seen]]
+
     def _refined(self, network, k, seen, part, coder):
         """Part plus its latent residual; settled where later slices see it, else for synthesis alone, in float32."""
-        if k < min(self.max_support_slices or len(self.depths), len(self.depths) - 1):
+        if k < self._num_seen:
             return coder.snap(self._with_residual(network, seen, part))
         with products.multiplying(None):
             return self._with_residual(network, tf.cast(seen, tf.float32), part)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lic import bitstream, graph_bitstream, images, tiling, weights
+from lic import bitstream, graph_bitstream, images, kernels, tiling, weights
 from lic.arithmetic import FLOAT32
 from lic.coded import Coded
 from lic.model import Encoded, LatentCodec, cut, flat, pad
@@ -19,18 +19,22 @@ class FileGraph(tf.Module):
     """Traced functions, and nothing of Keras around them.
 
     Args:
-      model: a frozen model.
+      model: a frozen model; those of its kernels that decide symbols are rounded.
       start: the first twelve bytes of its files (`bitstream.prefix`).
       side: of the tiles, in pixels, into which `compress_pixels` cuts pictures larger than one with its margins.
     Attributes:
       weights: the variables of the model, by name.
+      summed: the names of the kernels that decide symbols, with the axes that are summed over.
       storable: whether `lic.graph_storing` takes the functions, as it does where XLA compiles nothing.
     """
 
     def __init__(self, model: LatentCodec, start: bytes, side: int):
         super().__init__()
+        model.round_kernels()
         # The functions below hold the model in their closures; saving needs the variables, and only them, here.
         self.weights, self.storable = weights.frozen_variables(model), not model.xla
+        axes = {kernel.ref(): axes for kernel, axes in kernels.of_entropy_path(model)}
+        self.summed = {name: axes[v.ref()] for name, v in self.weights.items() if v.ref() in axes}
         n, depth, many = model.num_strings, model.preset.latent_depth, bool(model.gains)
 
         def traced(function, *signature):

@@ -1,7 +1,7 @@
 """Traces the functions of a model once and stores them beside its weights, for `lic.stored_graph` to read.
 
-Each becomes two: one that makes of the weights what the other needs of them (integers, casts), which
-runs once where it is read, and the other, which runs at each call.
+Each becomes two: one that makes of the weights what the other needs of them (casts above all), which runs once where it
+is read, and the other, which runs at each call.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
     if hasattr(graph, "probe"):
         functions["probe"] = graph.probe
     description: dict = {"format": FORMAT, "weights_id": about["weights_id"], "num_strings": about["num_strings"],
-                         "model": model_of(about), "arrays": sorted(graph.weights), "functions": {}}
+                         "model": model_of(about), "arrays": sorted(graph.weights), "summed": dict(graph.summed),
+                         "functions": {}}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         for name, function in functions.items():

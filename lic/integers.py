@@ -1,10 +1,10 @@
 """Products of integers that float32 holds exactly: their sums are the same on every machine.
 
-Each picture's map is rounded to multiples of a power of two, 2^10 of them up to its largest value, and the weights of
-each output to multiples of another, so coarse that the sum of their sizes stays within 2^14. Then no partial sum leaves
-2^24, whatever their order, and float32 rounds none. So nothing can differ between machines, and nothing need be
-multiplied in float64, which takes three to five times as long. It costs less than 0.1 % of the bits. Where an output
-has many weights they get a bit more, and the maps one less.
+Each picture's map is rounded to multiples of a power of two, 2^10 of them up to its largest value, and beforehand the
+weights of each output to multiples of another (`lic.kernels`), so coarse that the sum of their sizes stays within 2^14.
+Then no partial sum leaves 2^24, whatever their order, and float32 rounds none. So nothing can differ between machines,
+and nothing need be multiplied in float64, which takes three to five times as long. It costs less than 0.1 % of the
+bits. Where an output has many weights they get a bit more, and the maps one less.
 
 A map in float32 is itself the same everywhere, so its rounding is, too. One in float64 came out of an error function, a
 softmax or the like (`swin_transformers_tf.products`), whose last digits are not: there ties are watched, as they are
@@ -19,17 +19,16 @@ Gotchas:
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
+from lic import kernels
 from lic.arithmetic import CLOSER
+from swin_transformers_tf import products
 
-_SUM_BITS = 24
-_FINE_BITS = 9                          # of the largest weight, in whose steps that sum is estimated first
-_MANY_TAPS = 2 ** 11
-_MOST_TAPS = 2 ** 13                    # with more, that estimate would not be exact either
 _LEAST = 2.0 ** -80                     # what is smaller counts as zero
 # Of a float: the integer of its size, where in that its exponent begins, and the bits of 1.
 _LAYOUT = {tf.float32: (tf.int32, 23, 0x7F << 23), tf.float64: (tf.int64, 52, 0x3FF << 52)}
@@ -50,24 +49,21 @@ class Integers:
         self._largest: list[tf.Tensor] = []   # of each map that is watched, (b, 1, 1, 1) each
         self._off: list[tf.Tensor] = []       # by how much rounding moves a value of it at most, in steps
 
-    def __call__(self, multiply: Callable, x: tf.Tensor, kernel: tf.Tensor, inputs: Sequence[int]) -> tf.Tensor:
-        """multiply(x, kernel), a sum of products, of what both are rounded to; float32.
+    def __call__(self, multiply: Callable, x: tf.Tensor, kernel: tf.Tensor, summed: Sequence[int],
+                 times: float | np.ndarray) -> tf.Tensor:
+        """multiply(x, kernel) * times, a sum of products of what x is rounded to; float32.
 
         Args:
           x: (b, h, w, c), float32 or float64.
-          kernel: (k, k, in, out), (k, k, out, in) or (in, out).
-          inputs: the axes of the kernel that are summed over; 2^13 taps at most.
+          kernel: (k, k, in, out), (k, k, out, in) or (in, out), float32, rounded by `lic.kernels`.
+          summed: the axes of the kernel that are summed over; 2^13 taps at most.
         """
-        kernel = tf.cast(kernel, tf.float32)
-        taps = math.prod(kernel.shape[axis] for axis in inputs)
-        bits = 10 if taps <= _MANY_TAPS else 9
-        units = _units(kernel, inputs, taps, 2.0 ** (_SUM_BITS - bits))
-        weights = tf.round(kernel * _inverse(units))
+        bits = kernels.bits_of_maps(kernel.shape, summed)
         numbers, unit = (self._watched if x.dtype == tf.float64 else _exact)(x, bits)
         if tf.config.list_physical_devices("GPU"):
-            sums = tf.round(multiply(tf.cast(numbers, tf.float64), tf.cast(weights, tf.float64)))
-            return tf.cast(sums, tf.float32) * (unit * tf.reshape(units, [-1]))
-        return multiply(numbers, weights * units) * unit   # a power of two takes nothing from a float
+            multiply = functools.partial(_in_float64, multiply, summed)
+        # The sums are rounded here for the first time, unless that is a power of two.
+        return multiply(numbers, kernel) * products.scaled(unit, times, tf.float32)
 
     def _watched(self, x: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:
         """What `_exact` gives of a map in float64."""
@@ -99,19 +95,18 @@ def _exact(x: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.round(x * inverse), unit
 
 
+def _in_float64(multiply: Callable, summed: Sequence[int], numbers: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """multiply(numbers, kernel), exact where its parts are not."""
+    largest = tf.reshape(tf.reduce_max(tf.abs(kernel), summed), [-1])
+    # Weights are multiples of this: none is above 2^15 of them.
+    unit, inverse = (tf.cast(power, tf.float64) for power in _unit(largest, 16))
+    sums = multiply(tf.cast(numbers, tf.float64), tf.cast(kernel, tf.float64))
+    return tf.cast(tf.round(sums * inverse) * unit, tf.float32)
+
+
 def _largest(x: tf.Tensor) -> tf.Tensor:
     """The largest size of a value of each picture, (b, 1, 1, 1)."""
     return tf.reduce_max(tf.abs(x), (1, 2, 3), keepdims=True)
-
-
-def _units(kernel: tf.Tensor, inputs: Sequence[int], taps: int, limit: float) -> tf.Tensor:
-    """A power of two for each output, of which the sizes of its weights together are at most the limit."""
-    assert taps <= _MOST_TAPS, f"{taps} taps are too many"
-    sizes = tf.abs(kernel)
-    fine = _power_below(tf.reduce_max(sizes, inputs, keepdims=True)) * 2.0 ** -_FINE_BITS
-    # Rounding takes or adds half a step a weight at most, here and at last.
-    most = tf.reduce_sum(tf.round(sizes * _inverse(fine)), inputs, keepdims=True) + taps / 2
-    return fine * (2 * _power_below(most * ((1 + 2.0 ** -20) / (limit - taps / 2))))
 
 
 def _unit(largest: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:

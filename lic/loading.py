@@ -106,9 +106,10 @@ def _load_stored(folder: str, runtime: config.Runtime) -> Codec | None:
     return _of_stored(folder, about, arrays, runtime)
 
 
-def _of_stored(folder: str, about: dict, arrays: Mapping[str, np.ndarray], runtime: config.Runtime) -> Codec | None:
+def _of_stored(folder: str, about: dict, arrays: Mapping[str, np.ndarray], runtime: config.Runtime,
+               rounded: bool = False) -> Codec | None:
     """A codec of the graphs in a folder; None where there are none of this model."""
-    graph = stored_graph.load(folder, about, arrays)
+    graph = stored_graph.load(folder, about, arrays, rounded)
     if graph is None:
         return None
     identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
@@ -133,7 +134,7 @@ def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Cod
         _require_same(made_with, runtime, folder)
         if stored:
             ours = os.path.join(folder, resources.SAVED_EXTRA)
-            codec = _of_stored(ours, about, weights.Exported(folder), runtime)
+            codec = _of_stored(ours, about, weights.Exported(folder), runtime, rounded=True)
             if codec:
                 return codec
         stored_graph.load_operations()   # nothing else may have loaded them yet

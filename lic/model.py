@@ -7,7 +7,8 @@ Gotchas:
 * The picture is padded once, to a multiple of 64 by repeating its edge, and cropped once.
 * Rates are bits per pixel of the picture as given, without padding.
 * What is called y is scaled by the gains of the quality, where a model has such (`lic.gains`).
-* `freeze()` must follow the last change of the weights: range coding works from integer tables.
+* `freeze()` and `round_kernels()` must follow the last change of the weights: range coding works from integer tables,
+  and machines agree on sums of integers alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tensorflow_compression as tfc
 
 import config
 from config import Preset
-from lic import coders, principal, tables
+from lic import coders, kernels, principal, tables
 from lic.arithmetic import CONTINUOUS, PORTABLE, Arithmetic
 from lic.coders import Coder, Decoder, Encoder, Escapes, Estimator, FactorisedModel, GaussianModel
 from lic.distortion import Distortion, mse
@@ -110,6 +111,7 @@ class LatentCodec(tf.keras.Model):
         self.gains = Gains(preset.lambdas, preset.latent_depth) if preset.lambdas else None
         self.distortion: Distortion = mse
         self.coding_models: tuple[GaussianModel, FactorisedModel] | None = None
+        self._kernels_rounded = False
 
     def build_weights(self) -> None:
         """Creates all weights, by one pass over the smallest picture."""
@@ -209,6 +211,17 @@ class LatentCodec(tf.keras.Model):
         self.coding_models = (GaussianModel(y or coders.gaussian_tables()),
                               FactorisedModel(self.prior, z or tables.factorised(self.prior)))
 
+    def round_kernels(self) -> None:
+        """Rounds those that decide symbols, where they are multiplied by integers (`lic.kernels`)."""
+        if self.arithmetic.integers:
+            kernels.round_all(self)
+        self._kernels_rounded = True
+
+    @property
+    def _coding_arithmetic(self) -> Arithmetic:
+        assert self._kernels_rounded, "round_kernels() comes before coding"
+        return self.arithmetic
+
     @property
     def string_names(self) -> list[str]:
         """What the strings hold."""
@@ -227,7 +240,7 @@ class LatentCodec(tf.keras.Model):
         """The same of a latent (b, h/16, w/16, M)."""
         z = coders.bounded_symbols(self.h_a(y) - self.z_median)
         z_string, z_escaped = self.em_z.encode(z)
-        coder = Encoder(self.em_y, self.context.parts(y), self.arithmetic, phase)
+        coder = Encoder(self.em_y, self.context.parts(y), self._coding_arithmetic, phase)
         self.predict(self._z_hat(z), coder)
         slack = tf.reduce_min(coder.slack, 0) if coder.slack else tf.fill(tf.shape(y)[:1], tf.constant(0.5, tf.float64))
         symbols = [z, *coder.symbols]
@@ -248,7 +261,8 @@ class LatentCodec(tf.keras.Model):
         shape, left = (-(-height // STRIDE), -(-width // STRIDE)), Escapes(escapes)
         z, escaped, sound = self.em_z.decode(strings[0], shape)
         symbols = approve(0, left.fill(z, escaped), sound)
-        coder = Decoder(self.em_y, strings[1:], left, self.arithmetic, phase, lambda k, *part: approve(k + 1, *part))
+        coder = Decoder(self.em_y, strings[1:], left, self._coding_arithmetic, phase,
+                        lambda k, *part: approve(k + 1, *part))
         y_hat = self.predict(self._z_hat(symbols), coder)
         return Decoded(y_hat, [symbols, *coder.symbols], left.used_up())
 

@@ -3,8 +3,8 @@
 To build a model, trace it and have TensorFlow optimise the graphs takes seven times as long as to code a picture. All
 of that is the same each time: `graphs.zip` in the folder of a model keeps the outcome, as functions that Python never
 looks into (to import them as graphs takes twice as long). The weights are not in there: they are arguments of the
-functions, from `weights.npz`. TensorFlow Compression is not imported either, only its operations.
-`lic.graph_storing` writes them.
+functions, from `weights.npz`, with rounded kernels (`lic.kernels`). TensorFlow Compression is not imported either, only
+its operations. `lic.graph_storing` writes them.
 
 Gotchas:
 * A graph is a program, and a folder of weights may come from anywhere: graphs with operations that do more than compute
@@ -34,10 +34,10 @@ from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 from tensorflow.python.eager import context, execute
 
 import config
-from lic import files, pure_operations
+from lic import files, kernels, pure_operations
 from lic.errors import DataError
 
-FORMAT = 4
+FORMAT = 5
 FILE = "graphs.zip"
 ABOUT = "about.json"
 PREPARE, MAIN = "{}.weights.pb", "{}.pb"   # a function of weights, once; and of what it gave, at each call
@@ -60,7 +60,7 @@ class StoredGraph:
 
     Args:
       archive: what `graph_storing.save` wrote; about: its entry of that name.
-      arrays: weights and tables of the model, by name.
+      arrays: weights and tables of the model, by name, kernels rounded.
     """
 
     def __init__(self, archive: zipfile.ZipFile, about: dict, arrays: Mapping[str, np.ndarray]):
@@ -168,12 +168,12 @@ def _settings(fuses: bool) -> bytes:
     return settings.SerializeToString()
 
 
-def load(folder: str, described: dict, arrays: Mapping[str, np.ndarray]) -> StoredGraph | None:
+def load(folder: str, described: dict, arrays: Mapping[str, np.ndarray], rounded: bool = False) -> StoredGraph | None:
     """The graphs in a folder, or None where there are none, or those of another model.
 
     Args:
       described: what the model.json of the model says.
-      arrays: its weights and tables, by name.
+      arrays: its weights and tables, by name; rounded: whether their kernels are.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(files.read_bytes(os.path.join(folder, FILE))))
@@ -181,7 +181,7 @@ def load(folder: str, described: dict, arrays: Mapping[str, np.ndarray]) -> Stor
         expected = (FORMAT, described["weights_id"], model_of(described))
         if (about["format"], about["weights_id"], about["model"]) != expected:
             return None
-        graph = StoredGraph(archive, about, arrays)
+        graph = StoredGraph(archive, about, arrays if rounded else kernels.Rounded(arrays, about["summed"]))
     except Exception:   # it is not there, or broken: each of these libraries has its own
         return None
     load_operations()

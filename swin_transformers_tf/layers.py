@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from swin_transformers_tf import norms, products
@@ -44,10 +45,11 @@ class Sequential(Layer):
         return x
 
 
-def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
-    """x @ kernel + bias over the last axis, in the type of x."""
-    x = products.multiplied(_across, x, kernel, (0,))
-    return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None, before: float = 1.0,
+          after: float | np.ndarray = 1.0) -> tf.Tensor:
+    """(before * x @ kernel + bias) * after over the last axis, in the type of x."""
+    x = products.multiplied(_across, x, kernel, Dense.SUMMED, before * after)
+    return x if bias is None else tf.nn.bias_add(x, products.scaled(bias, after, x.dtype))
 
 
 def _across(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -64,6 +66,8 @@ def _across(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 class Dense(Layer):
     """x @ kernel + bias over the last axis: (..., c) -> (..., units)."""
 
+    SUMMED = (0,)   # axes of the kernel
+
     def __init__(self, units: int, use_bias: bool = True, initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
         self.units, self.use_bias, self.initializer = units, use_bias, initializer
@@ -74,9 +78,7 @@ class Dense(Layer):
 
     def call(self, x, before=1.0, after=1.0):
         """The same of x times a number, then times a number, or one for each unit: factors that cost no pass."""
-        wide = tf.float64 if x.dtype == tf.float64 else tf.float32
-        kernel = tf.cast(self.kernel, wide) * tf.constant(before * after, wide)
-        return dense(x, kernel, tf.cast(self.bias, wide) * tf.constant(after, wide) if self.use_bias else None)
+        return dense(x, self.kernel, self.bias, before, after)
 
 
 class LayerNorm(Layer):

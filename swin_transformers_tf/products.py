@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Callable
+from typing import Callable, Union
 
+import numpy as np
 import tensorflow as tf
 
-# (multiply, x, kernel, inputs) -> about multiply(x, kernel), float32; inputs are the axes of the kernel that are summed
-Product = Callable[[Callable, tf.Tensor, tf.Tensor, Sequence[int]], tf.Tensor]
+# (multiply, x, kernel, summed, times) -> about multiply(x, kernel) * times, float32; summed are axes of the kernel
+Product = Callable[[Callable, tf.Tensor, tf.Tensor, Sequence[int], Union[float, np.ndarray]], tf.Tensor]
 _scope = threading.local()
 
 
@@ -33,10 +34,27 @@ def multiplying(product: Product | None) -> Iterator[None]:
         _scope.product = before
 
 
-def multiplied(multiply: Callable, x: tf.Tensor, kernel: tf.Tensor, inputs: Sequence[int]) -> tf.Tensor:
-    """multiply(x, kernel), which sums over the axes `inputs` of the kernel, in the type of x; float32 in a scope."""
+def multiplied(multiply: Callable, x: tf.Tensor, kernel: tf.Tensor, summed: Sequence[int],
+               times: float | np.ndarray = 1.0) -> tf.Tensor:
+    """multiply(x, kernel) * times, in the type of x; float32 in a scope.
+
+    Args:
+      kernel: what is stored, as it is.
+      summed: the axes of the kernel that are summed over.
+      times: a number, or one for each of the kernel's last axis; it costs no pass.
+    """
     product = _given()
-    return product(multiply, x, kernel, inputs) if product else multiply(x, tf.cast(kernel, x.dtype))
+    if product:
+        return product(multiply, x, kernel, summed, times)
+    return multiply(x, scaled(kernel, times, x.dtype))
+
+
+def scaled(weight: tf.Tensor, times: float | np.ndarray, dtype: tf.DType) -> tf.Tensor:
+    """A weight times a number or several, in a type; computed in float32, or float64 for that."""
+    if isinstance(times, float) and times == 1:
+        return tf.cast(weight, dtype)
+    wide = tf.float64 if dtype == tf.float64 else tf.float32
+    return tf.cast(tf.cast(weight, wide) * tf.constant(times, wide), dtype)
 
 
 def wide(x: tf.Tensor) -> tf.Tensor:

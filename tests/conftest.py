@@ -108,9 +108,10 @@ def picture():
 
 @pytest.fixture(scope="session", params=SCRIPTS)
 def tiny(request):
-    """The lively, frozen tiny model of each script in turn; for all tests of a run, so nobody may change it."""
+    """The lively tiny model of each script in turn, ready to code; for all tests of a run, so nobody may change it."""
     model = _lively(request.param)
     model.freeze()
+    model.round_kernels()
     return model
 
 

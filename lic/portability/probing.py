@@ -63,8 +63,10 @@ def _model(case: Case):
     """The model itself, of a bundled script or a folder of weights, as `case.codec` would run it."""
     runtime = config.Runtime(**case.switches)
     loading.apply(runtime)
-    return weights.load(resources.locate(case.name), precision=runtime.precision, xla=runtime.xla,
-                        arithmetic=ARITHMETICS[runtime.arithmetic])[0]
+    model, _ = weights.load(resources.locate(case.name), precision=runtime.precision, xla=runtime.xla,
+                            arithmetic=ARITHMETICS[runtime.arithmetic])
+    model.round_kernels()
+    return model
 
 
 # Deviation -----------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def pixels(picture):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_decompressed_picture_is_the_reconstruction_of_the_model(script, saved, codecs, pixels):
     model, _ = weights.load(str(saved[script]))
+    model.round_kernels()
     x = pixels(70, 100)
     data = codecs[script].compress(x)
     restored = codecs[script].decompress(data)
@@ -149,6 +150,7 @@ def test_symbols_that_only_their_seal_tells_apart_are_refused(bit, data, codecs)
 def test_seal_is_that_of_the_symbols_and_their_place(codecs, saved, pixels):
     """All of it once more from the model's symbols and the document's words."""
     model, _ = weights.load(str(saved["zyc2022"]))
+    model.round_kernels()
     x = pixels(70, 90)
     encoded = model.encode(tf.constant(x[None], tf.float32))
     crc = zlib.crc32(b"".join(s.numpy().astype("<i4").tobytes() for s in encoded.symbols))

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from arch_ops import Conv, Deconv
-from lic import checkerboard, integers, registry, resources, weights
+from lic import checkerboard, integers, kernels, registry, resources, weights
 from lic.arithmetic import FLOAT32, PORTABLE
 from lic.coders import Coder
 from lic.integers import Integers
@@ -29,7 +29,8 @@ def a_map(scale: float = 1.0, depth: int = 40, dtype=tf.float32) -> tf.Tensor:
 
 
 def multiplied(layer, x, phase=None):
-    """What a layer makes of x with integers."""
+    """What a layer makes of x with integers; its kernel is rounded."""
+    layer.kernel.assign(kernels.rounded(layer.kernel.numpy(), layer.SUMMED))
     with products.multiplying(Integers(phase)):
         return layer(x)
 
@@ -56,11 +57,14 @@ def test_sums_are_the_same_in_float32_and_float64_to_the_last_bit(layer, x, monk
 
 @pytest.mark.parametrize("how", [{}, {"jit_compile": True}], ids=["a graph", "XLA"])
 def test_graphs_and_xla_compute_what_single_operations_do(layer, x, how):
-    """With weights as the bundled models have them, in half precision: many lie at a tie of their unit."""
-    for v in layer.weights:
-        v.assign(tf.cast(tf.cast(v, tf.float16), tf.float32))
-    made = tf.function(lambda x: multiplied(layer, x), autograph=False, **how)(x)
-    np.testing.assert_array_equal(made, multiplied(layer, x))
+    expected = multiplied(layer, x)
+
+    @tf.function(autograph=False, **how)
+    def made(x):
+        with products.multiplying(Integers()):
+            return layer(x)
+
+    np.testing.assert_array_equal(made(x), expected)
 
 
 def test_order_of_the_inputs_does_not_matter():
@@ -87,27 +91,47 @@ def test_result_is_close_to_that_of_float64(layer, x):
         assert 0 < error < 0.005 + taps / 2 ** 15   # half a unit a weight at most, of weights that are spread evenly
 
 
+def unit_of(weights) -> float:
+    """The largest power of two of which all weights are multiples."""
+    return next(unit for unit in 2.0 ** np.arange(20, -149, -1) if not (weights / unit % 1).any())
+
+
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64], ids=lambda t: t.name)
 def test_no_sum_leaves_what_float32_holds(dtype):
     """Even where all values are as large as they can be, and all weights alike."""
-    seen = []
+    seen, summed = [], (0, 1, 2)
 
-    def multiply(x, kernel):
-        numbers, weights = (np.abs(t.numpy()) / np.min(np.abs(t.numpy())) for t in (x, kernel))
-        seen.append(weights.sum((0, 1, 2)).max() * numbers.max())   # of the smallest product; all are multiples of it
-        exact = tf.nn.conv2d(tf.cast(x, tf.float64), tf.cast(kernel, tf.float64), 1, "SAME")
+    def checked(x, kernel):
+        for sizes in np.abs(kernel.numpy().reshape(-1, kernel.shape[-1]).T):
+            seen.append((sizes / unit_of(sizes)).sum() * np.abs(x).max())
         made = tf.nn.conv2d(x, kernel, 1, "SAME")
-        np.testing.assert_array_equal(made, exact)
+        np.testing.assert_array_equal(made, tf.nn.conv2d(*(tf.cast(t, tf.float64) for t in (x, kernel)), 1, "SAME"))
         return made
 
     for taps in (1, 7, 64, 900, 2049, 8192):
-        for kernel in (tf.ones((1, 1, taps, 2)), 1e-20 * tf.ones((1, 1, taps, 1))):
+        shape = (1, 1, taps, 5)
+        for kernel in (np.ones(shape), np.full(shape, 1e-20), np.random.default_rng(taps).normal(size=shape)):
             x = tf.constant(2 - 2.0 ** -20, dtype) * tf.ones((1, 2, 2, taps), dtype)   # rounded up to a power
-            Integers()(multiply, x, kernel, (0, 1, 2))
-        x = tf.cast(tf.random.normal((1, 2, 2, taps)), dtype)
-        Integers()(lambda x, k: multiply(x, k) if tf.reduce_all(k != 0) and tf.reduce_all(x != 0) else
-                   tf.nn.conv2d(x, k, 1, "SAME"), x, tf.random.normal((1, 1, taps, 50)), (0, 1, 2))
-    assert max(seen) <= 2 ** 24
+            Integers()(checked, x, tf.constant(kernels.rounded(kernel, summed)), summed, 1.0)
+    assert 2 ** 22 < max(seen) <= 2 ** 24
+
+
+@pytest.mark.parametrize("taps", [64, 900, 2049, 8192])
+def test_kernels_are_as_fine_as_their_sums_allow(taps):
+    kernel = np.random.default_rng(taps).laplace(size=(taps, 20)).astype(np.float32)
+    kernel[:, :10] *= np.float32(1e-20)
+    most = 2 ** (15 if taps > 2048 else 14)
+    for exact, rounded in zip(kernel.T, kernels.rounded(kernel, (0,)).T):
+        unit = unit_of(rounded)
+        np.testing.assert_array_equal(rounded, np.rint(exact / unit) * unit)
+        assert np.abs(rounded / unit).sum() <= most < np.abs(np.rint(exact / (unit / 2))).sum()
+
+
+def test_kernels_that_are_rounded_stay_as_they_are():
+    for taps in (1, 9, 300, 5000):
+        kernel = np.random.default_rng(taps).laplace(size=(taps, 300)).astype(np.float16)
+        once = kernels.rounded(kernel, (0,))
+        np.testing.assert_array_equal(kernels.rounded(once, (0,)), once)
 
 
 def test_map_of_zeros_and_a_dead_output_stay_zero():
@@ -127,10 +151,23 @@ def test_too_many_taps_are_noticed_when_the_graph_is_made():
         multiplied(layer, tf.zeros((1, 4, 4, 1000)))
 
 
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64], ids=lambda t: t.name)
+def test_factors_of_a_dense_layer_are_close_to_those_in_float64(dtype):
+    layer, after = Dense(24), np.linspace(0.1, 3, 24)
+    layer(a_map())
+    layer.bias.assign(tf.range(24.0))
+    layer.kernel.assign(kernels.rounded(layer.kernel.numpy(), layer.SUMMED))
+    exact = (layer(0.3 * a_map(dtype=tf.float64)) * after).numpy()
+    for how in (tf.float64, dtype):   # and so they are outside of the scope
+        with products.multiplying(Integers() if how is dtype else None):
+            made = layer(a_map(dtype=how), before=0.3, after=after).numpy()
+        assert np.sqrt(np.mean((made - exact) ** 2) / np.mean(exact ** 2)) < 0.005
+
+
 def test_outside_of_the_scope_floats_are_multiplied_as_ever(layer):
     x = a_map()
-    before = layer(x).numpy()
-    assert not np.array_equal(multiplied(layer, x), before)
+    within, before = multiplied(layer, x), layer(x).numpy()
+    assert not np.array_equal(within, before)
     np.testing.assert_array_equal(layer(x), before)
     with contextlib.suppress(ValueError), products.multiplying(Integers()):
         raise ValueError
@@ -142,7 +179,7 @@ def test_outside_of_the_scope_floats_are_multiplied_as_ever(layer):
 def rounded(x, phase=0):
     """(what a map in float64 is rounded to before it is multiplied, its slack in steps)."""
     seen, made = [], Integers(tf.constant([phase]))
-    made(lambda numbers, kernel: seen.append(numbers.numpy()) or numbers, x, tf.ones((1, 1, x.shape[-1], 1)), (0, 1, 2))
+    made(lambda numbers, _: seen.append(numbers.numpy()) or numbers, x, tf.ones((1, 1, x.shape[-1], 1)), (0, 1, 2), 1.0)
     return seen[0], float(made.slack()[0]) / 16
 
 
@@ -179,7 +216,7 @@ def test_largest_value_that_may_change_the_step_is_in_doubt():
 def test_map_of_zeros_is_in_no_doubt_and_maps_in_float32_are_not_asked():
     assert rounded(tf.zeros((1, 2, 2, 3), tf.float64))[1] == 0.5
     made = Integers()
-    made(lambda x, _: x, a_map(), tf.ones((1, 1, 40, 1)), (0, 1, 2))
+    made(lambda x, _: x, a_map(), tf.ones((1, 1, 40, 1)), (0, 1, 2), 1.0)
     assert made.slack() == []
 
 
@@ -198,17 +235,16 @@ class Quiet(Coder):
         return tf.round(next(self._parts) - loc) + loc
 
 
-_MOVES = {"Pad", "Identity", "Reshape", "StridedSlice", "Unpack", "Transpose", "Cast", "Mul", "ConcatV2", "Pack"}
+_MOVES = {"Pad", "Identity", "Reshape", "StridedSlice", "Unpack", "Transpose", "Cast", "ConcatV2", "Pack"}
 # Of float32: one operation of IEEE 754 a result, or none.
 _ALIKE = _MOVES | {
     "Abs", "AddV2", "AddN", "BiasAdd", "Bitcast", "Const", "Conv2D", "Conv2DBackpropInput", "DepthToSpace", "Fill",
-    "GatherV2", "IsNan", "LeakyRelu", "Max", "Maximum", "Minimum", "Neg", "Placeholder", "ReadVariableOp", "Relu",
-    "ResourceGather", "Round", "SelectV2", "Split", "SplitV", "Sub", "Sum", "ZerosLike", "RealDiv", "BroadcastTo"}
+    "GatherV2", "IsNan", "LeakyRelu", "Max", "Maximum", "Minimum", "Mul", "Neg", "Placeholder", "ReadVariableOp",
+    "Relu", "ResourceGather", "Round", "SelectV2", "Split", "SplitV", "Sub", "ZerosLike", "RealDiv", "BroadcastTo"}
 
 
-def operations_of_the_entropy_path(script, preset):
+def operations_of_the_entropy_path(model):
     """The operations of a graph that decide how y is coded; what is for the synthesis alone is not among them."""
-    model = registry.build(script, registry.preset(script, preset))
     depths = (model.preset.hyper_depth, model.preset.latent_depth)
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((1, None, None, depth)) for depth in depths])
@@ -219,21 +255,22 @@ def operations_of_the_entropy_path(script, preset):
 
     graph = predict.get_concrete_function().graph
     assert not graph._functions, "another function is not looked into"
+    held = {inner.op: outer for outer, inner in graph.captures}
     found, left = set(), [t.op for t in graph.outputs]
     while left:
         operation = left.pop()
         if operation not in found:
             found.add(operation)
             left += [t.op for t in operation.inputs]
-    return found
+    return found, held
 
 
-def source(operation) -> str:
-    """The operation that made the values that one convolves."""
-    x = operation.inputs[2 if operation.type == "Conv2DBackpropInput" else 0].op
+def source(operation, number: int):
+    """The operation that made the values of an input, wherever they were moved."""
+    x = operation.inputs[number].op
     while x.type in _MOVES:
         x = x.inputs[0].op
-    return x.type
+    return x
 
 
 SIBLINGS = ["swint-charm-tbtc", "conv-charm", "conv-hyperprior", "swint-hyperprior"]
@@ -245,27 +282,33 @@ SIBLINGS = ["swint-charm-tbtc", "conv-charm", "conv-hyperprior", "swint-hyperpri
     *(pytest.param("hypmqw2022", preset, marks=pytest.mark.slow) for preset in ("elic", "elic-official")),
     *(pytest.param("lsk2023", preset, marks=pytest.mark.slow) for preset in ("large", "nano"))])
 def test_whatever_is_not_rounded_alike_everywhere_is_float64(script, preset):
-    convolutions = 0
-    for operation in operations_of_the_entropy_path(script, preset):
+    model, multiplied_with = registry.build(script, registry.preset(script, preset)), []
+    operations, held = operations_of_the_entropy_path(model)
+    for operation in operations:
         if any(t.dtype in (tf.float32, tf.bfloat16, tf.float16) for t in operation.outputs):
             assert operation.type in _ALIKE, f"{operation.name} in {operation.outputs[0].dtype.name}"
             if operation.type in ("Conv2D", "Conv2DBackpropInput"):
-                assert source(operation) == "Round", f"{operation.name} convolves what is not rounded"
-                convolutions += 1
-            if operation.type == "Sum":   # of sizes of weights
-                assert operation.inputs[0].op.type == "Round"
+                numbers = source(operation, 2 if operation.type == "Conv2DBackpropInput" else 0)
+                assert numbers.type == "Round", f"{operation.name} convolves what is not rounded"
+                kernel = source(operation, 1)
+                assert kernel.type == "ReadVariableOp", f"{operation.name} changes a kernel that was rounded"
+                multiplied_with.append(id(held[kernel.inputs[0].op]))
             if operation.type == "RealDiv":
                 assert operation.inputs[1].op.type == "Const"   # a power of two
-    assert convolutions > 10
+    rounded = {id(kernel.handle) for kernel, _ in kernels.of_entropy_path(model)}
+    assert set(multiplied_with) == rounded, "these kernels are rounded, and no others"
 
 
 @pytest.mark.parametrize("script", [pytest.param("lsk2023", marks=pytest.mark.slow), "zyc2022", "hypmqw2022"])
 def test_integers_cost_a_trained_model_hardly_a_bit(picture, script):
     model, _ = weights.load(resources.bundled(script))
+    unrounded, _ = weights.load(resources.bundled(script))
+    model.round_kernels()
     x = tf.constant(picture(256, 384))
     for quality in (1.0, 50.0, 100.0):
         portable, float32 = (float(e.bits_y[0] + e.bits_z[0]) for e in (
-            model.estimate(x, arithmetic=a, quality=tf.constant([quality])) for a in (PORTABLE, FLOAT32)))
+            m.estimate(x, arithmetic=a, quality=tf.constant([quality]))
+            for m, a in ((model, PORTABLE), (unrounded, FLOAT32))))
         assert portable != float32 and portable < 1.01 * float32
 
 

@@ -20,7 +20,7 @@ from lic import loading, model, registry
 from lic.arithmetic import ARITHMETICS
 from lic.coders import Encoder, Escapes
 from lic.errors import DataError
-from swin_transformers_tf import blocks, layers, norms
+from swin_transformers_tf import blocks, layers, norms, products
 from tools.bench.timing import ratio, timed, told_in_turns
 
 BASELINE = "straightforward"
@@ -86,10 +86,10 @@ def _within(context, function, argument):
         return function(argument)
 
 
-def _dense(x, kernel, bias):
+def _dense(x, kernel, bias, before=1.0, after=1.0):
     """`layers.dense` as a matrix product."""
-    x = tf.tensordot(x, tf.cast(kernel, x.dtype), 1)
-    return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+    x = tf.tensordot(x, products.scaled(kernel, before * after, x.dtype), 1)
+    return x if bias is None else tf.nn.bias_add(x, products.scaled(bias, after, x.dtype))
 
 
 def _mlp(mlp, x):
