@@ -24,9 +24,10 @@ QUALITIES = (1, 20.5, 50, 80, 100)
 
 @pytest.fixture(scope="module")
 def model(lively):
-    """A frozen tiny model of many rates."""
+    """A tiny model of many rates, ready to code."""
     made = lively(SCRIPT, registry.preset(SCRIPT, "tiny-variable"))
     made.freeze()
+    made.round_kernels()
     return made
 
 
