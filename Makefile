@@ -51,7 +51,7 @@ test: venv-test
 
 # pytest ends with 5 when there is nothing to run: not a failure here.
 slow: venv-test
-	$(PY) -m pytest -m slow $(PYTEST_ARGS) || test $$? -eq 5
+	$(PY) -m pytest -m slow -n 2 --dist loadfile $(PYTEST_ARGS) || test $$? -eq 5
 
 fuzz: venv
 	$(PY) -m tools.fuzz $(FUZZ_ARGS)

@@ -301,12 +301,13 @@ def test_that_is_not_begun():
 '''
 
 
-def test_deadline_skips_what_does_not_fit_and_keeps_failures(tmp_path):
+@pytest.mark.parametrize("how", [[], ["-n", "2", "--dist", "loadfile"]], ids=["one process", "two"])
+def test_deadline_skips_what_does_not_fit_and_keeps_failures(tmp_path, how):
     (tmp_path / "test_slow.py").write_text(SLOW_TESTS)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tools.deadline", "-p", "no:cacheprovider", "-c", "pyproject.toml",
-         "-rs", str(tmp_path / "test_slow.py")],
-        cwd=ROOT, env={**os.environ, "PYTEST_DEADLINE": str(time.time() + 5)}, capture_output=True, text=True,
+         "-rs", *how, str(tmp_path / "test_slow.py")],
+        cwd=ROOT, env={**os.environ, "PYTEST_DEADLINE": str(time.time() + 8)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 2 skipped" in done.stdout
