@@ -267,7 +267,7 @@ def test_machine_that_is_off_by_less_than_the_margin_decodes_the_same(script, sa
 
 def test_machine_that_is_further_off_is_told_so_by_the_name_of_a_slice(saved, traced, picture, monkeypatch):
     data = traced["zyc2022"].compress_pixels(picture(200, 300)[0].astype(np.uint8))
-    off_by(0.1, monkeypatch)
+    off_by(4, monkeypatch)
     with pytest.raises(DataError, match=r"the symbols of slice \d \(string \d\) are not"):
         lic.load(str(saved["zyc2022"]), stored=False).decompress(data)
 
@@ -275,7 +275,7 @@ def test_machine_that_is_further_off_is_told_so_by_the_name_of_a_slice(saved, tr
 def test_verify_refuses_a_file_that_this_machine_does_not_decode(saved, traced, picture, monkeypatch):
     coder, x = traced["zyc2022"], picture(200, 300)[0].astype(np.uint8)
     coder.compress_pixels(x, verify=True)
-    off_by(0.1, monkeypatch)
+    off_by(4, monkeypatch)
     bad = codec.Codec(lic.load(str(saved["zyc2022"]), stored=False).graph, coder.about, coder._start)
     bad.graph.encode = coder.graph.encode
     with pytest.raises(DataError):
