@@ -27,9 +27,9 @@ import tensorflow as tf
 
 from lic import kernels
 from lic.arithmetic import CLOSER
+from lic.kernels import LEAST
 from swin_transformers_tf import products
 
-_LEAST = 2.0 ** -80                     # what is smaller counts as zero
 # Of a float: the integer of its size, where in that its exponent begins, and the bits of 1.
 _LAYOUT = {tf.float32: (tf.int32, 23, 0x7F << 23), tf.float64: (tf.int64, 52, 0x3FF << 52)}
 # Of a step: what each phase moves the ties by. No weight or bias is a multiple of it, so no value is at one by design.
@@ -85,7 +85,7 @@ class Integers:
         share = largest * _inverse(_power_below(largest))   # 1 to 2: at either end the unit would be another
         closest = tf.minimum(0.5 - off, tf.minimum(share - 1, 2 - share))
         # A map of zeros is one everywhere.
-        closest = tf.where(largest < _LEAST, tf.constant(0.5, closest.dtype), closest)
+        closest = tf.where(largest < LEAST, tf.constant(0.5, closest.dtype), closest)
         return [CLOSER * tf.reduce_min(closest, 1)]
 
 
@@ -116,7 +116,7 @@ def _unit(largest: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:
     """
     integer, point, one = _LAYOUT[largest.dtype]
     exponent = tf.constant(2 * one + (1 << point), integer)
-    power = tf.bitwise.bitwise_and(tf.bitcast(tf.maximum(largest, _LEAST), integer), exponent)
+    power = tf.bitwise.bitwise_and(tf.bitcast(tf.maximum(largest, LEAST), integer), exponent)
     unit = power - tf.constant((bits - 1) << point, integer)
     return tf.bitcast(unit, largest.dtype), tf.bitcast(tf.constant(2 * one, integer) - unit, largest.dtype)
 

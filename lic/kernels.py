@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-SUM_BITS = 24                 # of integers that float32 holds
+_SUM_BITS = 24                # of integers that float32 holds
 _MANY_TAPS = 2 ** 11
 _MOST_TAPS = 2 ** 13          # with more, too little would be left for each
-_LEAST = 2.0 ** -80           # what is smaller counts as zero
+LEAST = 2.0 ** -80            # what is smaller counts as zero
 
 
 def bits_of_maps(shape: Sequence[int], summed: Sequence[int]) -> int:
@@ -28,10 +28,10 @@ def rounded(kernel: np.ndarray, summed: Sequence[int]) -> np.ndarray:
     """A kernel in multiples of a power of two for each output, float32; summed are the axes of one output's weights."""
     kernel = kernel.astype(np.float32)
     taps = math.prod(kernel.shape[axis] for axis in summed)
-    limit = 2 ** (SUM_BITS - bits_of_maps(kernel.shape, summed))
+    limit = 2 ** (_SUM_BITS - bits_of_maps(kernel.shape, summed))
     # With a smaller unit the sum would be larger, however its terms are rounded.
     least = _sizes(kernel, summed) * np.float32((1 - 2.0 ** -10) / (limit + taps / 2))
-    unit = np.exp2(np.frexp(np.maximum(least, np.float32(_LEAST)))[1] - 1).astype(np.float32)
+    unit = np.exp2(np.frexp(np.maximum(least, np.float32(LEAST)))[1] - 1).astype(np.float32)
     while True:
         numbers = np.rint(kernel / unit)
         over = _sizes(numbers, summed) > limit
