@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Callable
 
 import config
-from lic import bitstream, files, memory, overlap, registry, resources, tiling
+from lic import bitstream, environment, files, memory, overlap, registry, resources, tiling
 from lic.errors import DataError, UsageError, UserError
 
 SUFFIX = ".tfci"
@@ -392,11 +392,13 @@ def _named(source: str, error: UserError) -> str:
 
 def _prepare(runtime: config.Runtime) -> None:
     """Imports TensorFlow quietly and sets its switches."""
-    import absl.logging
-    import tensorflow as tf
+    with environment.importing():
+        import absl.logging
+        import tensorflow as tf
+
+        from lic import loading
     tf.get_logger().setLevel("ERROR")
     absl.logging.set_verbosity(absl.logging.ERROR)
-    from lic import loading
     loading.apply(runtime)
 
 

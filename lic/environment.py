@@ -1,9 +1,26 @@
-"""What has to stand in the environment before TensorFlow is imported. What a user has set there stays."""
+"""What has to be set before TensorFlow is imported. What a user has set in the environment stays."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import platform
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """What is imported in here stays until the end, and Python never looks for garbage among it.
+
+    To do so while TensorFlow is imported takes 0.4 s, a fifth of the time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def prepare() -> None:

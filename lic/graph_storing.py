@@ -6,20 +6,22 @@ is read, and the other, which runs at each call.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
-from tensorflow.core.framework import function_pb2
+from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
 
 import config
-from lic import files, pure_operations, stored_graph, weights
-from lic.stored_graph import ABOUT, FILE, FORMAT, MAIN, PREPARE, model_of
+from lic import files, graph_pieces, outlining, pure_operations, stored_graph, weights
+from lic.graph_pieces import Piece, full, node_of
+from lic.stored_graph import ABOUT, ENTRY, FILE, FORMAT, PREPARE, model_of
 
 if TYPE_CHECKING:
     from lic.file_graph import FileGraph
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 # Told the shapes of their arguments, for without them TensorFlow recognises no layer normalisation. The entropy path
 # has its own in float64, where there is nothing to recognise, and the others have time.
 _SHAPED = {"analyse", "synthesise"}
-_OF_LOOPS = {"Enter", "Exit", "Merge", "NextIteration", "Switch"}
 
 
 def save(folder: str) -> None:
@@ -54,16 +55,19 @@ def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
                  "synthesise": graph.synthesise, "bits": bits_of}
     if hasattr(graph, "probe"):
         functions["probe"] = graph.probe
-    description: dict = {"format": FORMAT, "weights_id": about["weights_id"], "num_strings": about["num_strings"],
-                         "model": model_of(about), "arrays": sorted(graph.weights), "summed": dict(graph.summed),
-                         "functions": {}}
+    places, stored, numbers = sorted(graph.weights), _Functions(), {}
+    for name, function in functions.items():
+        needed, first, main = _pieces_of(function, graph.weights)
+        numbers[name] = [places.index(weight) for weight in needed]
+        stored.add(PREPARE.format(name), _optimised(first))
+        shaped = name in _SHAPED
+        stored.add(name, _optimised(main) if shaped else stored.outlined(main), shaped)
+    description = {"format": FORMAT, "weights_id": about["weights_id"], "num_strings": about["num_strings"],
+                   "model": model_of(about), "arrays": places, "summed": dict(graph.summed), "functions": numbers}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
-        for name, function in functions.items():
-            description["functions"][name], prepare, main = _stored(function, graph.weights, name in _SHAPED)
-            for entry, definition in ((PREPARE, prepare), (MAIN, main)):
-                pure_operations.check(definition.node_def)
-                archive.writestr(entry.format(name), definition.SerializeToString(deterministic=True))
+        for name, data in stored.stored.items():
+            archive.writestr(ENTRY.format(name), data)
         archive.writestr(ABOUT, json.dumps(description))
     files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())
 
@@ -81,120 +85,69 @@ def copy(source: str, about: dict, folder: str) -> bool:
     return True
 
 
-def _stored(function, variables: Mapping[str, tf.Variable], shaped: bool
-            ) -> tuple[list[int], function_pb2.FunctionDef, function_pb2.FunctionDef]:
-    """Which weights a function needs, what makes its first arguments of them, and the function itself, optimised."""
+class _Functions:
+    """Functions as they are stored, by their names."""
+
+    def __init__(self):
+        self.stored: dict[str, bytes] = {}
+
+    def add(self, name: str, piece: Piece, shaped: bool = False) -> None:
+        """Takes a function that is optimised, and may be told shapes."""
+        function = graph_pieces.function_of(graph_pieces.shortened(piece), shaped)
+        pure_operations.check(function.node_def, self.stored)
+        self.stored[name] = function.SerializeToString(deterministic=True)
+
+    def outlined(self, piece: Piece) -> Piece:
+        """A piece, optimised, that calls what it holds several times over, which is taken."""
+        rest, calls, layers = outlining.outlined(piece)
+        seen = [name for call in calls for name in (*call.inputs, *call.results)]
+        return outlining.with_calls(_optimised(rest, seen), calls, [*map(self._layer, layers)])
+
+    def _layer(self, piece: Piece) -> function_pb2.FunctionDef:
+        """A function that is called by a name that tells what it holds."""
+        function = graph_pieces.function_of(graph_pieces.shortened(_optimised(piece)), False)
+        pure_operations.check(function.node_def)
+        function.attr["_noinline"].b = True   # or each call would be a copy again
+        data = function.SerializeToString(deterministic=True)
+        name = function.signature.name = f"layer_{hashlib.sha256(data).hexdigest()[:16]}"
+        self.stored[name] = data
+        return function
+
+
+def _pieces_of(function, variables: Mapping[str, tf.Variable]) -> tuple[list[str], Piece, Piece]:
+    """The weights that a function needs, what makes its first arguments of them, and the function itself."""
     graph = function.get_concrete_function().graph
     names = {id(v.handle): name for name, v in variables.items()}
     held = {inner.op.name: names[id(outer)] for outer, inner in graph.captures}
     inputs = [t.name for t in graph.inputs if t.op.name not in held]
-    outputs = [t.name for t in graph.outputs]
-    definition = graph.as_graph_def()
-    for node in definition.node:
-        if node.name in held:
-            _make_placeholder(node, variables[held[node.name]])
-        elif any(_node_of(name) in held for name in node.input):
-            _read_placeholder(node)
-    optimised = _optimised(definition, [*inputs, *outputs, *(f"{name}:0" for name in held)])
-    short, places = _shorten(optimised), sorted(variables)
-    # A weight that a function does not need is not in its graph any more.
-    kept = {short[node]: places.index(name) for node, name in held.items() if node in short}
-    prepared = _cut_at_weights(optimised, kept)
-    return (list(kept.values()), _function_of(optimised, [f"{node}:0" for node in kept], prepared),
-            _function_of(optimised, [_renamed(name, short) for name in inputs],
-                         [_renamed(name, short) for name in outputs], prepared, shaped))
+    whole = Piece(_of_values(graph.as_graph_def(), {node: variables[name] for node, name in held.items()}),
+                  inputs, [t.name for t in graph.outputs])
+    first, main = graph_pieces.cut_at(graph_pieces.needed(whole), held)
+    return [held[name] for name in first.inputs], first, main
 
 
-def _cut_at_weights(definition, placeholders: Iterable[str]) -> list[str]:
-    """The tensors that weights alone decide and other nodes take, which then wait for nothing else of the weights."""
-    made = _made_of(definition, placeholders)
-    prepared: dict[str, None] = {}   # in order
-    for node in definition.node:
-        if node.name not in made:
-            node.input[:] = [name for name in node.input if not (name.startswith("^") and name[1:] in made)]
-            prepared.update({_full(name): None for name in node.input if _node_of(name) in made})
-    return list(prepared)
-
-
-def _made_of(definition, placeholders: Iterable[str]) -> set[str]:
-    """The nodes that compute with these placeholders and constants alone, and the placeholders."""
-    made = set(placeholders)
-    constants = {node.name for node in definition.node if node.op == "Const" and not node.input}
-    left = [node for node in definition.node if node.op not in _OF_LOOPS and node.name not in made]
-    while True:
-        known = made | constants
-        more = {node.name for node in left if node.input and known.issuperset(map(_node_of, node.input))}
-        if not more:
-            return made
-        made |= more
-        left = [node for node in left if node.name not in more]
-
-
-def _function_of(definition, inputs: Sequence[str], outputs: Sequence[str], first: Sequence[str] = (),
-                 shaped: bool = False) -> function_pb2.FunctionDef:
-    """A graph as a function of some of its tensors: of `first`, which are given instead of computed, and of inputs.
+def _of_values(definition: graph_pb2.GraphDef, variables: Mapping[str, tf.Variable]) -> graph_pb2.GraphDef:
+    """A definition whose nodes take values of variables instead of reading them.
 
     Args:
-      shaped: whether it says what shapes they have.
+      variables: by the nodes that stand for them.
     """
-    from tensorflow.python.framework import graph_to_function_def
-    with tf.Graph().as_default() as whole:
-        tf.graph_util.import_graph_def(definition, name="")
-    with tf.Graph().as_default() as graph:
-        instead = {}
-        for number, tensor in enumerate(map(whole.get_tensor_by_name, first)):
-            instead[tensor.name] = tf.compat.v1.placeholder(tensor.dtype, tensor.shape, f"prepared{number}")
-        tf.graph_util.import_graph_def(definition, instead, name="")
-    given = [*instead.values(), *map(graph.get_tensor_by_name, inputs)]
-    results = [graph.get_tensor_by_name(name) for name in outputs]
-    needed = _needed(results) - {tensor.op for tensor in given}
-    operations = [operation for operation in graph.get_operations() if operation in needed]
-    function = graph_to_function_def.graph_to_function_def(graph, operations, given, results)
-    for number, tensor in enumerate(given if shaped else ()):
-        function.arg_attr[number].attr["_output_shapes"].list.shape.add().CopyFrom(tensor.shape.as_proto())
-    return function
-
-
-def _needed(results: Iterable[tf.Tensor]) -> set[tf.Operation]:
-    """The operations that results depend on."""
-    needed, left = set(), [tensor.op for tensor in results]
-    while left:
-        operation = left.pop()
-        if operation not in needed:
-            needed.add(operation)
-            left += [*(tensor.op for tensor in operation.inputs), *operation.control_inputs]
-    return needed
-
-
-def _shorten(definition) -> dict[str, str]:
-    """Gives nodes short names, which are most of a graph's bytes otherwise; returns the new ones by the old."""
-    short = {node.name: f"{number:x}" for number, node in enumerate(definition.node)}
+    read = {}
     for node in definition.node:
-        node.name = short[node.name]
-        node.input[:] = [_renamed(name, short) for name in node.input]
-        for attribute in set(node.attr) & {"_class", "_output_shapes"}:   # hints that name others, or nobody needs
-            del node.attr[attribute]
-    return short
+        if node.name in variables:
+            _make_placeholder(node, variables[node.name])
+        elif node.op == "ReadVariableOp":
+            read[full(node.name)] = node.input[0]
+        elif node.op == "ResourceGather" and not node.attr["batch_dims"].i:
+            _gather_value(node)
+        else:
+            strange = set(map(node_of, node.input)) & set(variables)
+            assert not strange, f"{node.op} can't be given a value instead of a variable"
+    definition = graph_pieces.given(definition, read)
+    return graph_pieces.without(definition, set(map(node_of, read)))
 
 
-def _node_of(name: str) -> str:
-    """The node of a reference "node", "node:1" or "^node"."""
-    return name.lstrip("^").split(":")[0]
-
-
-def _full(name: str) -> str:
-    """The tensor of a reference "node" or "node:1"."""
-    return name if ":" in name else f"{name}:0"
-
-
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    """A reference "node", "node:1" or "^node" under the new names."""
-    mark, rest = ("^", name[1:]) if name.startswith("^") else ("", name)
-    node, colon, number = rest.partition(":")
-    return mark + names[node] + colon + number
-
-
-def _make_placeholder(node, variable: tf.Variable) -> None:
+def _make_placeholder(node: node_def_pb2.NodeDef, variable: tf.Variable) -> None:
     """A node that stood for a variable becomes one that stands for its value."""
     node.attr["dtype"].type = variable.dtype.as_datatype_enum
     node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
@@ -202,30 +155,28 @@ def _make_placeholder(node, variable: tf.Variable) -> None:
         del node.attr[attribute]
 
 
-def _read_placeholder(node) -> None:
-    """A node that read a variable takes its value."""
+def _gather_value(node: node_def_pb2.NodeDef) -> None:
+    """A node that gathered rows of a variable takes those of its value."""
     dtype, rows = node.attr["dtype"].type, node.attr["Tindices"].type
-    gathers = node.op == "ResourceGather" and not node.attr["batch_dims"].i
-    assert gathers or node.op == "ReadVariableOp", f"{node.op} can't be given a value instead of a variable"
-    node.op = "Gather" if gathers else "Identity"
+    node.op = "Gather"
     for attribute in set(node.attr):
         del node.attr[attribute]
-    if gathers:
-        node.attr["Tparams"].type, node.attr["Tindices"].type = dtype, rows
-    else:
-        node.attr["T"].type = dtype
+    node.attr["Tparams"].type, node.attr["Tindices"].type = dtype, rows
 
 
-def _optimised(definition, keep: list[str]):
-    """Folded and pruned, but without what depends on the processor."""
+def _optimised(piece: Piece, seen: Iterable[str] = ()) -> Piece:
+    """Folded and pruned, but without what depends on the processor.
+
+    Args:
+      seen: further nodes that stay.
+    """
     from tensorflow.python.grappler import tf_optimizer
-    with tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(definition, name="")
+    graph = graph_pieces.imported(piece.definition)
     meta = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
     kept = meta_graph_pb2.CollectionDef()
-    kept.node_list.value.extend(keep)
+    kept.node_list.value.extend([full(name) for name in (*piece.inputs, *piece.outputs, *seen)])
     meta.collection_def["train_op"].CopyFrom(kept)
     settings = config_pb2.ConfigProto()
     rewrites = settings.graph_options.rewrite_options
     rewrites.layout_optimizer = rewrites.remapping = rewriter_config_pb2.RewriterConfig.OFF
-    return tf_optimizer.OptimizeGraph(settings, meta)
+    return piece._replace(definition=tf_optimizer.OptimizeGraph(settings, meta))

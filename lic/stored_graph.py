@@ -2,7 +2,8 @@
 
 To build a model, trace it and have TensorFlow optimise the graphs takes seven times as long as to code a picture. All
 of that is the same each time: `graphs.zip` in the folder of a model keeps the outcome, as functions that Python never
-looks into (to import them as graphs takes twice as long). The weights are not in there: they are arguments of the
+looks into (to import them as graphs takes twice as long), and what a graph holds several times over as functions that
+it calls (`lic.outlining`). The weights are not in there: they are arguments of the
 functions, from `weights.npz`, with rounded kernels (`lic.kernels`). TensorFlow Compression is not imported either, only
 its operations. `lic.graph_storing` writes them.
 
@@ -37,10 +38,11 @@ import config
 from lic import files, kernels, pure_operations
 from lic.errors import DataError
 
-FORMAT = 5
+FORMAT = 6
 FILE = "graphs.zip"
 ABOUT = "about.json"
-PREPARE, MAIN = "{}.weights.pb", "{}.pb"   # a function of weights, once; and of what it gave, at each call
+ENTRY = "{}.pb"
+PREPARE = "{}.weights"   # of weights, once; what it gives is taken by the function without that, at each call
 _RUNTIME = config.Runtime()   # what the graphs are traced under
 _LARGEST = 1 << 26   # bytes of a function
 _OTHER_REWRITES = (
@@ -66,6 +68,7 @@ class StoredGraph:
     def __init__(self, archive: zipfile.ZipFile, about: dict, arrays: Mapping[str, np.ndarray]):
         self.num_strings = int(about["num_strings"])
         self._archive, self._functions = archive, about["functions"]
+        self._read: dict[str, _Function] = {}   # by their names in the archive
         self._names, self._arrays = about["arrays"], arrays
 
     @functools.cached_property
@@ -95,17 +98,21 @@ class StoredGraph:
     def _function(self, name: str) -> Callable:
         """Raises DataError where what was stored can't be used."""
         try:
-            prepare, main = self._read(PREPARE.format(name)), self._read(MAIN.format(name))
+            prepare, main = self._stored(PREPARE.format(name)), self._stored(name)
             prepared = prepare.of_weights([self._arrays[self._names[number]] for number in self._functions[name]])
             return functools.partial(main, prepared)
         except Exception as error:   # zipfile, protobuf and TensorFlow each have their own
             raise DataError(f"{FILE} of the model is broken or not ours: remove it, and the model is built from its "
                             "weights") from error
 
-    def _read(self, entry: str) -> _Function:
-        if self._archive.getinfo(entry).file_size > _LARGEST:
-            raise ValueError("no function of ours is as large")
-        return _Function(self._archive.read(entry))
+    def _stored(self, name: str) -> _Function:
+        """A function, after those that it calls."""
+        if name not in self._read:
+            if self._archive.getinfo(ENTRY.format(name)).file_size > _LARGEST:
+                raise ValueError("no function of ours is as large")
+            data = self._archive.read(ENTRY.format(name))
+            self._read[name] = _Function(data, lambda called: self._stored(called).name)
+        return self._read[name]
 
 
 class _Function:
@@ -113,13 +120,17 @@ class _Function:
 
     Args:
       data: a `FunctionDef`.
+      name_of: gives the name that a function of the archive has in this process; raises an error where there is none.
     """
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, name_of: Callable[[str], str]):
         definition = function_pb2.FunctionDef.FromString(data)
-        pure_operations.check(definition.node_def)
         _require_whole(definition)
-        self.name = definition.signature.name = f"stored_{hashlib.sha256(data).hexdigest()}"
+        called = {name: name_of(name) for name in {node.op for node in definition.node_def} - pure_operations.ALLOWED}
+        for node in definition.node_def:
+            node.op = called.get(node.op, node.op)
+        told = hashlib.sha256(data + "".join(sorted(called.values())).encode())
+        self.name = definition.signature.name = f"stored_{told.hexdigest()}"
         context.context().add_function_def(definition)
         self._fuses = bool(definition.arg_attr)   # it is told shapes, without which little is fused
         self._types = [tf.as_dtype(argument.type) for argument in definition.signature.input_arg]

@@ -1,12 +1,15 @@
-"""What stands in the environment when TensorFlow comes up."""
+"""What is set when TensorFlow comes up."""
 
 from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lic import environment
+from tests.lic.conftest import ROOT
 
 NAMES = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 
@@ -31,3 +34,21 @@ def test_what_a_user_has_set_stays(monkeypatch):
         monkeypatch.setenv(name, "0")
     environment.prepare()
     assert [os.environ[name] for name in NAMES] == ["0", "0"]
+
+
+COUNTED = """
+import gc, sys
+whole = []
+gc.callbacks.append(lambda phase, info: whole.append(1) if phase == "start" and info["generation"] == 2 else None)
+from lic import cli
+try:
+    cli.zyc2022()
+finally:
+    print("looked through everything", len(whole), "times;", gc.get_freeze_count() > 100_000)
+"""
+
+
+def test_a_command_does_not_look_for_garbage_among_what_tensorflow_imports(process, saved, picture, tmp_path):
+    Image.fromarray(picture(40, 50)[0].astype(np.uint8)).save(tmp_path / "x.png")
+    ran = process("-c", COUNTED, "compress", tmp_path / "x.png", "--model_path", saved["zyc2022"], cwd=ROOT)
+    assert (ran.code, ran.out) == (0, "looked through everything 0 times; True\n"), ran.err

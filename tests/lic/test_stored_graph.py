@@ -98,6 +98,12 @@ def test_codec_of_stored_graphs_is_not_exported(saved, tmp_path):
 ENTRIES = ["encode.pb", "encode.weights.pb"]
 
 
+def layers_of(archive) -> list[str]:
+    """The entries of functions that others call."""
+    with zipfile.ZipFile(archive) as stored:
+        return [name for name in stored.namelist() if name.startswith("layer_")]
+
+
 def function_of(archive, entry: str) -> function_pb2.FunctionDef:
     with zipfile.ZipFile(archive) as stored:
         return function_pb2.FunctionDef.FromString(stored.read(entry))
@@ -133,6 +139,45 @@ def test_function_that_lacks_nodes_is_refused_in_one_line(entry, saved, picture,
     with_changed_function(tmp_path / "model" / stored_graph.FILE, entry, lambda nodes: nodes.pop(len(nodes) // 2))
     with pytest.raises(DataError, match=r"graphs\.zip of the model is broken or not ours: remove it"):
         lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
+
+
+def test_networks_of_slices_are_stored_once_and_called(saved):
+    archive = saved["lsk2023"] / stored_graph.FILE
+    called = [node.op for node in function_of(archive, "encode.pb").node_def if node.op.startswith("layer_")]
+    assert len(set(called)) < len(called) and {f"{name}.pb" for name in called} <= set(layers_of(archive))
+
+
+def call_itself(nodes, entry: str) -> None:
+    nodes[0].op = entry[:-len(".pb")]
+
+
+@pytest.mark.parametrize("change", [
+    lambda nodes, _: setattr(nodes[0], "op", "WriteFile"), lambda nodes, _: setattr(nodes[0], "op", "layer_0"),
+    call_itself], ids=["does more than compute", "calls what is not there", "calls itself"])
+def test_called_function_that_is_none_of_ours_is_refused_in_one_line(change, saved, picture, tmp_path):
+    shutil.copytree(saved["lsk2023"], tmp_path / "model")
+    archive = tmp_path / "model" / stored_graph.FILE
+    for entry in layers_of(archive):
+        with_changed_function(archive, entry, lambda nodes, entry=entry: change(nodes, entry))
+    with pytest.raises(DataError, match=r"graphs\.zip of the model is broken or not ours: remove it"):
+        lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
+
+
+def test_models_whose_functions_have_the_same_names_in_their_archives_call_their_own(saved, picture, tmp_path):
+    """Whoever names a function of another model in his own must not get into that."""
+    x = pixels_of(picture, 40, 50)
+    expected = lic.load(str(saved["lsk2023"])).compress(x)
+    shutil.copytree(saved["lsk2023"], tmp_path / "model")
+    archive = tmp_path / "model" / stored_graph.FILE
+
+    def round_up(nodes) -> None:
+        for node in nodes:
+            node.op = "Abs" if node.op == "Round" else node.op
+
+    for entry in layers_of(archive):
+        with_changed_function(archive, entry, round_up)
+    assert lic.load(str(tmp_path / "model")).compress(x) != expected
+    assert lic.load(str(saved["lsk2023"])).compress(x) == expected
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
