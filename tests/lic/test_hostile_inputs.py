@@ -6,7 +6,6 @@ Real processes; a command line goes on after a bad file, so one process meets ma
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import json
 import os
@@ -32,22 +31,13 @@ from lic import cli, files, images
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "hypmqw2022"  # whose tiny model is the first to be ready
 ODD_NAMES = ("two words", "line\nbreak", "ünïcode 画", os.fsdecode(b"undecodable \xff"), "[brackets]*", "-dash")
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def as_mortal() -> None:
-    """In a child of root: closed doors are closed. The right to walk through them does not outlive the `exec`."""
-    bounding_set_drop, walk_through, look_through = 24, 1, 2
-    for capability in (walk_through, look_through):
-        if LIBC.prctl(bounding_set_drop, capability, 0, 0, 0) and os.geteuid() == 0:
-            raise OSError(ctypes.get_errno(), "this root can't be made a mortal")
+MORTAL = Path(__file__).with_name("mortal.py")
 
 
 def run(*arguments, cwd, script=SCRIPT) -> tuple[int, bytes, list[str]]:
     """(exit code, stdout, lines of stderr) of a script, under which nobody may walk through closed doors."""
-    done = subprocess.run([sys.executable, ROOT / f"{script}.py", *arguments], cwd=cwd, capture_output=True,
-                          stdin=subprocess.DEVNULL, timeout=300, preexec_fn=as_mortal,
-                          env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    done = subprocess.run([sys.executable, MORTAL, ROOT / f"{script}.py", *arguments], cwd=cwd, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=300, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     return done.returncode, done.stdout, done.stderr.decode().splitlines()
 
 
@@ -375,9 +365,8 @@ def test_export_meets_places_where_nothing_can_be_written(saved, tmp_path):
              ("n" * 300, 1, "name too long"), ("dangling", 2, "exists and is not empty"))
     before = sorted(os.listdir(tmp_path))
     lines = [["export", name, "--model_path", str(saved[SCRIPT])] for name, *_ in cases]
-    done = subprocess.run([sys.executable, "-c", MANY, json.dumps([SCRIPT, *lines])], cwd=tmp_path, text=True,
-                          capture_output=True, timeout=300, preexec_fn=as_mortal,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run([sys.executable, MORTAL, "-c", MANY, json.dumps([SCRIPT, *lines])], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)})
     said = done.stderr.splitlines()
     assert json.loads(done.stdout) == [code for _, code, _ in cases] and len(said) == len(cases), done.stderr
     for (name, _, words), line in zip(cases, said):
