@@ -69,6 +69,12 @@ def compress(script: str, a: argparse.Namespace) -> int:
         from lic import images
         coder = _codec(folder, a.runtime)
     _check_wish(coder, a)
+
+    def need_of(source: str) -> float:
+        width, height = images.size_told_by(files.beginning(source)) or (0, 0)
+        return coder.memory_of(height, width, a.effort)
+
+    _share_cores(jobs, a, need_of)
     room = overlap.Room(memory.budget())
 
     def one(source: str, target: str, bar: Bar) -> Callable[[], None]:
@@ -138,6 +144,12 @@ def decompress(script: str, a: argparse.Namespace) -> int:
             if folder not in coders:
                 coders[folder] = _codec(folder, a.runtime)
         return coders[folder]
+
+    def need_of(source: str) -> float:
+        header = bitstream.head(files.beginning(source))
+        return coder_of(header).memory_of(header.height, header.width)
+
+    _share_cores(jobs, a, need_of)
 
     def one(source: str, target: str, bar: Bar) -> Callable[[], None]:
         watch = Stopwatch()
@@ -316,6 +328,23 @@ def _refuse_clashes(jobs: list[tuple[str, str]]) -> None:
         if real in targets:
             raise UsageError(f"two inputs would be written to '{target}': compress them in two goes")
         targets.add(real)
+
+
+def _share_cores(jobs: list[tuple[str, str]], a: argparse.Namespace, need_of: Callable[[str], float]) -> None:
+    """Gives each of many small files one core.
+
+    Args:
+      need_of: tells the bytes of memory that a source takes, or raises a UserError.
+    """
+    if a.verbose or a.runtime.threads or len(jobs) == 1:
+        return
+    needs = []
+    for source, _ in overlap.sample(jobs):
+        with suppress(UserError):   # which comes again when all of it is read
+            needs.append(need_of(source))
+    if overlap.have_a_core_each(len(jobs), needs, memory.budget()):
+        from lic import loading
+        loading.give_operations_one_thread()
 
 
 def _for_each(script: str, jobs: list[tuple[str, str]], work: Callable[[str, str, Bar], Callable[[], None]],

@@ -83,6 +83,17 @@ def read_bytes(path: PathLike, limit: int = READ_LIMIT) -> bytes:
     return b"".join(chunks)
 
 
+def beginning(path: PathLike, length: int = 1 << 16) -> bytes:
+    """The first bytes of an ordinary file; none of a pipe, which gives them once, or of what can't be read."""
+    try:
+        if not os.path.isfile(path):
+            return b""
+        with open(path, "rb") as file:
+            return file.read(length)
+    except (OSError, ValueError):
+        return b""
+
+
 def write_atomically(path: PathLike, data: bytes) -> None:
     """Writes `data` so that a reader sees the whole new file or what was there before, never a part.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +64,12 @@ def apply(runtime: config.Runtime) -> None:
         raise UsageError(f"TensorFlow refuses these switches: {error}") from None
     if runtime.deterministic:
         tf.random.set_seed(0)   # else TensorFlow refuses the random start of the weights, which is overwritten anyway
+
+
+def give_operations_one_thread() -> None:
+    """As `--threads 1`, where it is not too late: TensorFlow has begun where a model was traced."""
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def load(name: str, runtime: config.Runtime | None = None, stored: bool = True) -> Codec:

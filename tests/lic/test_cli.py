@@ -336,6 +336,36 @@ def test_every_script_compresses_and_decompresses(name, script, saved, pictures,
 
 # In this process, where TensorFlow is up already -------------------------------------------------------------------
 
+THREADS = """
+import os, sys
+os.cpu_count = lambda: 2
+from lic import cli
+code = cli.run("zyc2022", cli.parser_of("zyc2022").parse_args(sys.argv[1:]))
+import tensorflow as tf
+print("exit code", code, "threads", tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+@pytest.mark.parametrize("flags, count, threads", [
+    ((), 4, 1), ((), 3, 0), (("-V",), 4, 0), (("--threads", 3), 4, 3)],
+    ids=["many", "few", "one by one", "as told"])
+def test_of_many_small_pictures_each_has_a_core_and_they_come_out_as_ever(
+        flags, count, threads, process, saved, codecs, pictures, tmp_path):
+    names = ["rgb.png", "one.png", "palette.png", "text.png"][:count]
+    model = ("--model_path", saved["zyc2022"])
+    ran = process("-c", THREADS, "compress", *(pictures / name for name in names), "--out", tmp_path, *model, *flags,
+                  cwd=ROOT)
+    assert f"exit code {int(count == 4)} threads {threads}" in ran.out, ran.err
+    for name in names[:3]:
+        assert (tmp_path / f"{name}.tfci").read_bytes() == codecs["zyc2022"].compress(Image.open(pictures / name))
+    if flags:
+        return
+    (tmp_path / "text.png.tfci").write_text("no file of ours")
+    ran = process("-c", THREADS, "decompress", *(tmp_path / f"{name}.tfci" for name in names), *model, cwd=ROOT)
+    assert f"exit code {int(count == 4)} threads {threads}" in ran.out, ran.err
+    assert Image.open(tmp_path / "rgb.png.tfci.png").size == (180, 170)
+
+
 @pytest.fixture
 def here(capsys, monkeypatch, tmp_path):
     """here(script, argument, ...) -> (exit code, stdout, lines of stderr), in an empty folder."""

@@ -371,3 +371,10 @@ def test_nothing_and_an_empty_folder_pass_for_a_new_folder(tmp_path):
     for name in ("file", "link", "."):
         with pytest.raises(UsageError, match="exists and is not empty"):
             files.require_new_folder(tmp_path / name)
+
+
+def test_beginning_of_a_file_and_nothing_of_what_is_none_or_of_a_pipe(tmp_path):
+    (tmp_path / "file").write_bytes(b"beginning")
+    os.mkfifo(tmp_path / "pipe")
+    assert files.beginning(tmp_path / "file", 5) == b"begin"
+    assert [files.beginning(tmp_path / name) for name in ("pipe", "none", "", "zero\0")] == [b""] * 4

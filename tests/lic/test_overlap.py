@@ -86,3 +86,17 @@ def test_room_is_given_back_after_an_error():
         raise ValueError
     with room.of(1):
         pass
+
+
+def test_a_sample_of_few_jobs_is_all_and_of_many_spread_evenly():
+    assert overlap.sample(range(5)) == [0, 1, 2, 3, 4]
+    some = overlap.sample(range(1000))
+    assert some[0] == 0 and len(some) == 64 and {b - a for a, b in zip(some, some[1:])} == {15, 16}
+
+
+@pytest.mark.parametrize("jobs, needs, alone", [
+    (8, [3.0, 10.0], True), (7, [3.0, 10.0], False), (8, [3.0, 11.0], False), (8, [], False)],
+    ids=["many and small", "few", "one that is large", "of unknown sizes"])
+def test_jobs_have_a_core_each_where_they_are_many_and_small(jobs, needs, alone, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert overlap.have_a_core_each(jobs, needs, 40.0) is alone

@@ -1,16 +1,22 @@
-"""A folder of pictures: several side by side, as the command line does it, beside one after another."""
+"""A folder of pictures: several side by side, as the command line does it, beside one after another.
+
+Each way is a process of its own, `python -m tools.bench.many`, for TensorFlow sets its threads once; it tells the
+seconds that a second run takes.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 
 import numpy as np
 
 from lic import cli, images, overlap
-from tools.bench.timing import in_turns, ratio
+from tools.bench.timing import ratio, timed, told_in_turns
 
 COUNT = 16
 
@@ -31,17 +37,27 @@ def measure(script: str, pixels: np.ndarray, rounds: int) -> list[dict]:
 
 
 def _rows(script: str, command: str, names: list[str], out: str, rounds: int) -> list[dict]:
-    line = cli.parser_of(script).parse_args([command, *names, "--out", out])
-    ways = {"one after another": 1, "side by side": min(COUNT, os.cpu_count() or 1)}
-    seconds = in_turns({way: functools.partial(_run, script, line, workers) for way, workers in ways.items()}, rounds)
+    ways = ("one after another", "side by side")
+    seconds = told_in_turns({way: functools.partial(_in_process, script, way, command, *names, "--out", out)
+                             for way in ways}, rounds)
     return [{"work": f"{script} {command} {COUNT} pictures, {way}", "seconds": statistics.median(taken),
-             "ratio": ratio(seconds["one after another"], taken)} for way, taken in seconds.items()]
+             "ratio": ratio(seconds[ways[0]], taken)} for way, taken in seconds.items()]
 
 
-def _run(script: str, line, workers: int) -> None:
-    before, overlap.workers_for = overlap.workers_for, lambda jobs: workers
-    try:
-        if code := cli.run(script, line):
-            raise RuntimeError(f"exit code {code}")
-    finally:
-        overlap.workers_for = before
+def _in_process(script: str, way: str, *line: str) -> float:
+    command = (sys.executable, "-m", "tools.bench.many", script, way, *line)
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def main(script: str, way: str, *line: str) -> None:
+    """Runs a command line twice, and prints the seconds of the second time."""
+    if way == "one after another":
+        overlap.workers_for = lambda jobs: 1
+        overlap.have_a_core_each = lambda *_: False
+    run = functools.partial(cli.run, script, cli.parser_of(script).parse_args(line))
+    run()
+    print(timed(run))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
