@@ -26,7 +26,7 @@ _SAMPLE = 64   # of jobs that are looked at beforehand
 
 def workers_for(jobs: Sequence) -> int:
     """How many jobs go side by side on this machine; 1 for a single one."""
-    return min(len(jobs), os.cpu_count() or 1)
+    return min(len(jobs), (os.cpu_count() or 1) + 1)   # while one reads or writes, the others keep the cores busy
 
 
 def sample(jobs: Sequence[Job]) -> list[Job]:
