@@ -118,14 +118,13 @@ def cut_at(piece: Piece, early: Container[str]) -> tuple[Piece, Piece]:
 def _made_of(definition: graph_pb2.GraphDef, placeholders: Container[str]) -> set[str]:
     """The nodes that compute with these placeholders and constants alone, and the placeholders."""
     made: set[str] = set()
-    known: set[str] = set()   # these, and those of constants alone
+    constant: set[str] = set()
     for node in definition.node:
         sources = set(map(node_of, node.input))
-        given_early = node.name in placeholders
-        if given_early or (node.op != "Placeholder" and known.issuperset(sources)):
-            known.add(node.name)
-        if given_early or (node.name in known and made & sources):
+        if node.name in placeholders or (made & sources and sources - made <= constant):
             made.add(node.name)
+        elif node.op != "Placeholder" and sources <= constant:
+            constant.add(node.name)
     return made
 
 

@@ -66,7 +66,7 @@ def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
                    "model": model_of(about), "arrays": places, "summed": dict(graph.summed), "functions": numbers}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
-        for name, data in stored.stored.items():
+        for name, data in stored.by_name.items():
             archive.writestr(ENTRY.format(name), data)
         archive.writestr(ABOUT, json.dumps(description))
     files.write_atomically(os.path.join(folder, FILE), buffer.getvalue())
@@ -89,13 +89,13 @@ class _Functions:
     """Functions as they are stored, by their names."""
 
     def __init__(self):
-        self.stored: dict[str, bytes] = {}
+        self.by_name: dict[str, bytes] = {}
 
     def add(self, name: str, piece: Piece, shaped: bool = False) -> None:
         """Takes a function that is optimised, and may be told shapes."""
         function = graph_pieces.function_of(graph_pieces.shortened(piece), shaped)
-        pure_operations.check(function.node_def, self.stored)
-        self.stored[name] = function.SerializeToString(deterministic=True)
+        pure_operations.check(function.node_def, self.by_name)
+        self.by_name[name] = function.SerializeToString(deterministic=True)
 
     def outlined(self, piece: Piece) -> Piece:
         """A piece, optimised, that calls what it holds several times over, which is taken."""
@@ -110,7 +110,7 @@ class _Functions:
         function.attr["_noinline"].b = True   # or each call would be a copy again
         data = function.SerializeToString(deterministic=True)
         name = function.signature.name = f"layer_{hashlib.sha256(data).hexdigest()[:16]}"
-        self.stored[name] = data
+        self.by_name[name] = data
         return function
 
 
