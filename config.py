@@ -322,7 +322,8 @@ class Runtime:
     tf32: bool = _flag(False, "let float32 operations use TF32 on GPUs that have it")
     xla: bool = _flag(False, "compile the transforms, and the training step, with XLA")
     deterministic: bool = _flag(False, "run-to-run determinism of every operation (slower on a GPU)")
-    threads: int = _flag(0, "threads of a single operation; 0 lets TensorFlow choose")
+    threads: int = _flag(0, "threads of a single operation; 0 lets TensorFlow choose, but many small pictures have a "
+                            "core each")
 
     def apply(self) -> None:
         """Tells TensorFlow; threads must be set before its first operation."""
