@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -34,6 +36,14 @@ def test_what_a_user_has_set_stays(monkeypatch):
         monkeypatch.setenv(name, "0")
     environment.prepare()
     assert [os.environ[name] for name in NAMES] == ["0", "0"]
+
+
+def test_garbage_of_earlier_work_is_still_looked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    frozen = gc.get_freeze_count()
+    with environment.importing():
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
 
 
 COUNTED = """
