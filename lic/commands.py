@@ -70,9 +70,9 @@ def compress(script: str, a: argparse.Namespace) -> int:
         coder = _codec(folder, a.runtime)
     _check_wish(coder, a)
 
-    def need_of(source: str) -> float:
-        width, height = images.size_told_by(files.beginning(source)) or (0, 0)
-        return coder.memory_of(height, width, a.effort)
+    def need_of(source: str) -> float | None:
+        size = images.size_told_by(files.beginning(source))
+        return coder.memory_of(*size, a.effort) if size else None
 
     _share_cores(jobs, a, need_of)
     room = overlap.Room(memory.budget())
@@ -145,9 +145,11 @@ def decompress(script: str, a: argparse.Namespace) -> int:
                 coders[folder] = _codec(folder, a.runtime)
         return coders[folder]
 
-    def need_of(source: str) -> float:
-        header = bitstream.head(files.beginning(source))
-        return coder_of(header).memory_of(header.height, header.width)
+    def need_of(source: str) -> float | None:
+        with suppress(UserError):   # which comes again when all of it is read
+            header = bitstream.head(files.beginning(source))
+            return coder_of(header).memory_of(header.height, header.width)
+        return None
 
     _share_cores(jobs, a, need_of)
 
@@ -330,19 +332,15 @@ def _refuse_clashes(jobs: list[tuple[str, str]]) -> None:
         targets.add(real)
 
 
-def _share_cores(jobs: list[tuple[str, str]], a: argparse.Namespace, need_of: Callable[[str], float]) -> None:
+def _share_cores(jobs: list[tuple[str, str]], a: argparse.Namespace, need_of: Callable[[str], float | None]) -> None:
     """Gives each of many small files one core.
 
     Args:
-      need_of: tells the bytes of memory that a source takes, or raises a UserError.
+      need_of: tells the bytes of memory that a source takes, or None.
     """
-    if a.verbose or a.runtime.threads or len(jobs) == 1:
-        return
-    needs = []
-    for source, _ in overlap.sample(jobs):
-        with suppress(UserError):   # which comes again when all of it is read
-            needs.append(need_of(source))
-    if overlap.have_a_core_each(len(jobs), needs, memory.budget()):
+    needs = (need_of(source) for source, _ in overlap.sample(jobs))
+    alone = a.verbose or a.runtime.threads
+    if not alone and overlap.have_a_core_each(len(jobs), needs, memory.budget()):
         from lic import loading
         loading.give_operations_one_thread()
 

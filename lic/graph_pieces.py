@@ -141,7 +141,7 @@ def shortened(piece: Piece) -> Piece:
     return Piece(definition, inputs, outputs)
 
 
-def function_of(piece: Piece, shaped: bool) -> function_pb2.FunctionDef:
+def function_of(piece: Piece, shaped: bool = False) -> function_pb2.FunctionDef:
     """A piece as a function.
 
     Args:

@@ -105,7 +105,7 @@ class _Functions:
 
     def _layer(self, piece: Piece) -> function_pb2.FunctionDef:
         """A function that is called by a name that tells what it holds."""
-        function = graph_pieces.function_of(graph_pieces.shortened(_optimised(piece)), False)
+        function = graph_pieces.function_of(graph_pieces.shortened(_optimised(piece)))
         pure_operations.check(function.node_def)
         function.attr["_noinline"].b = True   # or each call would be a copy again
         data = function.SerializeToString(deterministic=True)

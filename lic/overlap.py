@@ -29,20 +29,24 @@ def workers_for(jobs: Sequence) -> int:
     return min(len(jobs), (os.cpu_count() or 1) + 1)   # while one reads or writes, the others keep the cores busy
 
 
-def sample(jobs: Sequence[Job]) -> list[Job]:
-    """Some of the jobs, spread evenly."""
-    count = min(len(jobs), _SAMPLE)
+def sample(jobs: Sequence[Job], most: int = _SAMPLE) -> list[Job]:
+    """At most so many of the jobs, spread evenly."""
+    count = min(len(jobs), most)
     return [jobs[i * len(jobs) // count] for i in range(count)]
 
 
-def have_a_core_each(jobs: int, needs: Sequence[float], size: float) -> bool:
+def have_a_core_each(jobs: int, needs: Iterable[float | None], size: float) -> bool:
     """Whether so many jobs keep every core busy with one of its own.
 
     Args:
-      needs: bytes of memory that some of them take; size: that all have together.
+      needs: bytes of memory that some of them take, None where nobody knows; not looked at where the jobs are few.
+      size: that all have together.
     """
     workers = os.cpu_count() or 1
-    return jobs >= 2 * workers and bool(needs) and workers * max(needs) <= size
+    if jobs < 2 * workers:
+        return False
+    known = [need for need in needs if need is not None]
+    return bool(known) and workers * max(known) <= size
 
 
 def outcomes(work: Callable[..., Outcome], jobs: Sequence[tuple], workers: int, stop: Stop

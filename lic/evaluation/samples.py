@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lic import overlap
 from lic.evaluation.measuring import Row, Sample
 
 MOST = 8   # pictures; more would make a heavy report
@@ -22,7 +23,7 @@ class View(NamedTuple):
 
 def evenly(paths: Sequence[str]) -> list[str]:
     """At most MOST of the paths, spread evenly."""
-    return [paths[i * len(paths) // min(MOST, len(paths))] for i in range(min(MOST, len(paths)))]
+    return overlap.sample(paths, MOST)
 
 
 def views(sample: Sample) -> list[View]:

@@ -58,7 +58,7 @@ def test_layers_that_are_the_same_become_one_function_that_gives_the_same(argume
     rest, calls, functions = outlining.outlined(whole)
     assert [call.function for call in calls] == [0, 0] and len(functions) == 1
     assert len(rest.definition.node) < len(whole.definition.node) - 2 * 30
-    function = graph_pieces.function_of(functions[0], False)
+    function = graph_pieces.function_of(functions[0])
     function.signature.name = "layer"
     called = outlining.with_calls(rest, calls, [function])
     assert [node.op for node in called.definition.node].count("layer") == 2

@@ -95,8 +95,9 @@ def test_a_sample_of_few_jobs_is_all_and_of_many_spread_evenly():
 
 
 @pytest.mark.parametrize("jobs, needs, alone", [
-    (8, [3.0, 10.0], True), (7, [3.0, 10.0], False), (8, [3.0, 11.0], False), (8, [], False)],
-    ids=["many and small", "few", "one that is large", "of unknown sizes"])
+    (8, [3.0, 10.0], True), (7, [3.0, 10.0], False), (8, [3.0, 11.0], False), (8, [], False), (8, [None], False),
+    (8, [None, 3.0], True)],
+    ids=["many and small", "few", "one that is large", "none", "of unknown sizes", "one of unknown size"])
 def test_jobs_have_a_core_each_where_they_are_many_and_small(jobs, needs, alone, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     assert overlap.have_a_core_each(jobs, needs, 40.0) is alone
