@@ -24,6 +24,8 @@ from lic.errors import DataError, UsageError
 if TYPE_CHECKING:
     from lic.model import LatentCodec
 
+_MOST_THREADS = 1024
+
 
 def _arithmetic_of(runtime: config.Runtime) -> bitstream.Arithmetic:
     if runtime.arithmetic == "portable":
@@ -58,6 +60,8 @@ def apply(runtime: config.Runtime) -> None:
     for name, choices in config.CHOICES.items():
         if getattr(runtime, name, choices[0]) not in choices:
             raise UsageError(f"there is no {name} '{getattr(runtime, name)}': choose from {', '.join(choices)}")
+    if not 0 <= runtime.threads <= _MOST_THREADS:   # TensorFlow would abort the process
+        raise UsageError(f"--threads {runtime.threads} is not within 0..{_MOST_THREADS}")
     try:
         runtime.apply()
     except RuntimeError as error:

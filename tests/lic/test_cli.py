@@ -421,6 +421,13 @@ def test_switch_that_comes_too_late_is_misuse(here, saved, pictures):
     assert code == 2 and len(err) == 1 and "TensorFlow refuses these switches" in err[0]
 
 
+@pytest.mark.parametrize("threads", [-3, 1 << 20])
+def test_threads_that_no_machine_has_are_misuse(threads, here, saved, pictures):
+    code, _, err = here("hypmqw2022", "compress", pictures / "one.png", "--model_path", saved["hypmqw2022"],
+                        "--threads", threads)
+    assert (code, err) == (2, [f"hypmqw2022: --threads {threads} is not within 0..1024"])
+
+
 def test_unwritable_target_is_one_line(here, saved, pictures, tmp_path):
     (tmp_path / "file").write_text("")
     for target in ("file/a.tfci", "file/deeper/a.tfci", "/proc/none/a.tfci", "/proc/a.tfci"):
