@@ -13,6 +13,7 @@ from lic.arithmetic import FLOAT32
 from lic.coded import Coded
 from lic.model import Encoded, LatentCodec, cut, flat, pad
 from lic.tiling import LATENT_STRIDE, STRIDE
+from swin_transformers_tf import products
 
 
 class FileGraph(tf.Module):
@@ -25,6 +26,7 @@ class FileGraph(tf.Module):
     Attributes:
       weights: the variables of the model, by name.
       summed: the names of the kernels that decide symbols, with the axes that are summed over.
+      constants: of `analyse` and `synthesise`, the weights that are constants once they are traced.
       storable: whether `lic.graph_storing` takes the functions, as it does where XLA compiles nothing.
     """
 
@@ -37,24 +39,31 @@ class FileGraph(tf.Module):
         self.summed = {name: axes[v.ref()] for name, v in self.weights.items() if v.ref() in axes}
         n, depth, many = model.num_strings, model.preset.latent_depth, bool(model.gains)
 
+        transforms = {
+            "analyse": lambda pixels, box, quality: cut(model.analyse(pad(tf.cast(pixels, tf.float32)), quality), box),
+            "synthesise": lambda y_hat, box, quality: model.reconstruct(y_hat, box[2], box[3], box[0], box[1], quality)}
+        self.constants = {name: products.Constants() for name in transforms}
+
         def traced(function, *signature):
             return tf.function(function, input_signature=signature, autograph=False)
+
+        def final(name, *signature):
+            def function(*arguments):
+                with products.constants(self.constants[name]):
+                    return transforms[name](*arguments)
+            return traced(function, *signature)
 
         number, numbers = tf.TensorSpec((), tf.int32), tf.TensorSpec((None,), tf.int32)
         quality, qualities = tf.TensorSpec((), tf.float32), tf.TensorSpec((None,), tf.float32)   # 0 for one rate
         box, one_picture = tf.TensorSpec((4,), tf.int32), tf.TensorSpec((None, None, 3), tf.uint8)
         latents = tf.TensorSpec((None, None, None, depth), tf.float32)
-        self.analyse = traced(
-            lambda pixels, box, quality: cut(model.analyse(pad(tf.cast(pixels, tf.float32)), quality), box),
-            tf.TensorSpec((None, None, None, 3), tf.uint8), box, qualities)
+        self.analyse = final("analyse", tf.TensorSpec((None, None, None, 3), tf.uint8), box, qualities)
         self.encode = traced(lambda y, phase: _coded(model, model.encode_latent(y, phase)), latents, numbers)
         self.decode = traced(
             lambda *arguments: _decode(model, *arguments),
             tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32),
             tf.TensorSpec((None, None), tf.int32), numbers, numbers, number, number)
-        self.synthesise = traced(
-            lambda y_hat, box, quality: model.reconstruct(y_hat, box[2], box[3], box[0], box[1], quality),
-            latents, box, qualities)
+        self.synthesise = final("synthesise", latents, box, qualities)
         if many:   # of no use to others, and long to trace for an export
             self.probe = traced(lambda pixels, quality: _probe(model, pixels, quality), one_picture, quality)
         self.compress_pixels = traced(

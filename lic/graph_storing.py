@@ -22,6 +22,7 @@ import config
 from lic import files, graph_pieces, outlining, pure_operations, stored_graph, weights
 from lic.graph_pieces import Piece, full, node_of
 from lic.stored_graph import ABOUT, ENTRY, FILE, FORMAT, PREPARE, model_of
+from swin_transformers_tf import products
 
 if TYPE_CHECKING:
     from lic.file_graph import FileGraph
@@ -57,7 +58,7 @@ def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
         functions["probe"] = graph.probe
     places, stored, numbers = sorted(graph.weights), _Functions(), {}
     for name, function in functions.items():
-        needed, first, main = _pieces_of(function, graph.weights)
+        needed, first, main = _pieces_of(function, graph.weights, graph.constants.get(name))
         numbers[name] = [places.index(weight) for weight in needed]
         stored.add(PREPARE.format(name), _optimised(first))
         shaped = name in _SHAPED
@@ -114,14 +115,22 @@ class _Functions:
         return function
 
 
-def _pieces_of(function, variables: Mapping[str, tf.Variable]) -> tuple[list[str], Piece, Piece]:
-    """The weights that a function needs, what makes its first arguments of them, and the function itself."""
+def _pieces_of(function, variables: Mapping[str, tf.Variable],
+               constants: products.Constants | None = None) -> tuple[list[str], Piece, Piece]:
+    """The weights that a function needs, what makes its first arguments of them, and the function itself.
+
+    Args:
+      constants: weights that it holds as such.
+    """
     graph = function.get_concrete_function().graph
     names = {id(v.handle): name for name, v in variables.items()}
     held = {inner.op.name: names[id(outer)] for outer, inner in graph.captures}
     inputs = [t.name for t in graph.inputs if t.op.name not in held]
-    whole = Piece(_of_values(graph.as_graph_def(), {node: variables[name] for node, name in held.items()}),
-                  inputs, [t.name for t in graph.outputs])
+    definition = _of_values(graph.as_graph_def(), {node: variables[name] for node, name in held.items()})
+    if constants:
+        _make_placeholders(definition, constants.variables)
+        held.update({node: names[id(variable.handle)] for node, variable in constants.variables.items()})
+    whole = Piece(definition, inputs, [t.name for t in graph.outputs])
     first, main = graph_pieces.cut_at(graph_pieces.needed(whole), held)
     return [held[name] for name in first.inputs], first, main
 
@@ -133,10 +142,11 @@ def _of_values(definition: graph_pb2.GraphDef, variables: Mapping[str, tf.Variab
       variables: by the nodes that stand for them.
     """
     read = {}
+    _make_placeholders(definition, variables)
     for node in definition.node:
         if node.name in variables:
-            _make_placeholder(node, variables[node.name])
-        elif node.op == "ReadVariableOp":
+            continue
+        if node.op == "ReadVariableOp":
             read[full(node.name)] = node.input[0]
         elif node.op == "ResourceGather" and not node.attr["batch_dims"].i:
             _gather_value(node)
@@ -147,12 +157,15 @@ def _of_values(definition: graph_pb2.GraphDef, variables: Mapping[str, tf.Variab
     return graph_pieces.without(definition, set(map(node_of, read)))
 
 
-def _make_placeholder(node: node_def_pb2.NodeDef, variable: tf.Variable) -> None:
-    """A node that stood for a variable becomes one that stands for its value."""
-    node.attr["dtype"].type = variable.dtype.as_datatype_enum
-    node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
-    for attribute in set(node.attr) - {"dtype", "shape"}:
-        del node.attr[attribute]
+def _make_placeholders(definition: graph_pb2.GraphDef, variables: Mapping[str, tf.Variable]) -> None:
+    """Nodes that stood for variables, or were their values, become such that stand for their values."""
+    for node in definition.node:
+        if node.name in variables:
+            variable, node.op = variables[node.name], "Placeholder"
+            node.attr["dtype"].type = variable.dtype.as_datatype_enum
+            node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
+            for attribute in set(node.attr) - {"dtype", "shape"}:
+                del node.attr[attribute]
 
 
 def _gather_value(node: node_def_pb2.NodeDef) -> None:

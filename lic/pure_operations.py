@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 ALLOWED = frozenset({
-    "Abs", "Add", "AddN", "AddV2", "All", "Assert", "BatchMatMulV2", "BiasAdd", "Bitcast", "BitwiseAnd",
+    "Abs", "Add", "AddN", "AddV2", "All", "Assert", "AvgPool", "BatchMatMulV2", "BiasAdd", "Bitcast", "BitwiseAnd",
     "BitwiseXor", "BroadcastArgs", "BroadcastTo", "Cast", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput",
     "CreateRangeDecoder", "CreateRangeEncoder", "Cumsum", "DepthToSpace", "EnsureShape", "Enter",
     "EntropyDecodeChannel", "EntropyDecodeFinalize", "EntropyDecodeIndex", "EntropyEncodeChannel",
     "EntropyEncodeFinalize", "EntropyEncodeIndex", "Equal", "Erf", "Erfc", "Exit", "Exp", "ExpandDims", "Fill",
     "FloorDiv", "FloorMod", "FusedBatchNormV3", "Gather", "GatherV2", "Greater", "GreaterEqual", "Identity",
-    "IdentityN", "Invert", "IsInf", "IsNan", "LeakyRelu", "Less", "Log", "Log1p", "LogicalAnd", "LogicalOr", "LoopCond",
-    "MatMul", "Max", "Maximum", "Mean", "Merge", "Min", "Minimum", "Mul", "Neg", "NextIteration", "NoOp",
-    "NotEqual", "Pack", "Pad", "Placeholder", "Prod", "RaggedTensorToTensor", "Range", "RealDiv", "Reciprocal",
-    "Relu", "Reshape", "RightShift", "Roll", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Size", "Softmax",
-    "Softplus", "SpaceToDepth", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze", "StridedSlice",
-    "Sub", "Sum", "Switch", "Tanh", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve",
-    "TensorListSetItem", "TensorListStack", "Tile", "Transpose", "Unpack", "Where", "ZerosLike",
+    "IdentityN", "Invert", "IsInf", "IsNan", "LeakyRelu", "Less", "Log", "Log1p", "LogicalAnd", "LogicalOr",
+    "LoopCond", "MatMul", "Max", "Maximum", "Mean", "Merge", "Min", "Minimum", "Mul", "Neg", "NextIteration",
+    "NoOp", "NotEqual", "Pack", "Pad", "Placeholder", "Prod", "RaggedTensorToTensor", "Range", "RealDiv",
+    "Reciprocal", "Relu", "Reshape", "RightShift", "Roll", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Size",
+    "Softmax", "Softplus", "SpaceToDepth", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze",
+    "StridedSlice", "Sub", "Sum", "Switch", "Tanh", "TensorListFromTensor", "TensorListGetItem",
+    "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile", "Transpose", "Unpack", "Where",
+    "ZerosLike",
 })
 
 

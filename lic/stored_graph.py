@@ -98,20 +98,20 @@ class StoredGraph:
     def _function(self, name: str) -> Callable:
         """Raises DataError where what was stored can't be used."""
         try:
-            prepare, main = self._stored(PREPARE.format(name)), self._stored(name)
+            prepare = self._stored(PREPARE.format(name))
             prepared = prepare.of_weights([self._arrays[self._names[number]] for number in self._functions[name]])
-            return functools.partial(main, prepared)
+            return functools.partial(self._stored(name, prepared), prepared)
         except Exception as error:   # zipfile, protobuf and TensorFlow each have their own
             raise DataError(f"{FILE} of the model is broken or not ours: remove it, and the model is built from its "
                             "weights") from error
 
-    def _stored(self, name: str) -> _Function:
-        """A function, after those that it calls."""
+    def _stored(self, name: str, prepared: Sequence[tf.Tensor] = ()) -> _Function:
+        """A function, after those that it calls, that will be given these first arguments."""
         if name not in self._read:
             if self._archive.getinfo(ENTRY.format(name)).file_size > _LARGEST:
                 raise ValueError("no function of ours is as large")
             data = self._archive.read(ENTRY.format(name))
-            self._read[name] = _Function(data, lambda called: self._stored(called).name)
+            self._read[name] = _Function(data, lambda called: self._stored(called).name, prepared)
         return self._read[name]
 
 
@@ -121,15 +121,17 @@ class _Function:
     Args:
       data: a `FunctionDef`.
       name_of: gives the name that a function of the archive has in this process; raises an error where there is none.
+      prepared: what its first arguments will be.
     """
 
-    def __init__(self, data: bytes, name_of: Callable[[str], str]):
+    def __init__(self, data: bytes, name_of: Callable[[str], str], prepared: Sequence[tf.Tensor] = ()):
         definition = function_pb2.FunctionDef.FromString(data)
         _require_whole(definition)
+        constants = _constant_kernels(definition, prepared)
         called = {name: name_of(name) for name in {node.op for node in definition.node_def} - pure_operations.ALLOWED}
         for node in definition.node_def:
             node.op = called.get(node.op, node.op)
-        told = hashlib.sha256(data + "".join(sorted(called.values())).encode())
+        told = hashlib.sha256(data + "".join(sorted(called.values())).encode() + constants)
         self.name = definition.signature.name = f"stored_{told.hexdigest()}"
         context.context().add_function_def(definition)
         self._fuses = bool(definition.arg_attr)   # it is told shapes, without which little is fused
@@ -150,6 +152,24 @@ class _Function:
         # By its name: as the function of a `PartitionedCall` its layer normalisations would not be recognised.
         settings = ("executor_type", "", "config_proto", _settings(self._fuses))
         return execute.execute(self.name.encode(), len(self._results), values, settings, context.context())
+
+
+def _constant_kernels(definition: function_pb2.FunctionDef, prepared: Sequence[tf.Tensor]) -> bytes:
+    """Makes constants of those first arguments that matrices are multiplied by, for oneDNN to lay out once.
+
+    Returns what tells them from others.
+    """
+    values = {argument.name: value for argument, value in zip(definition.signature.input_arg, prepared)}
+    products = [node for node in definition.node_def if node.op == "MatMul" and node.input[1] in values]
+    digest = hashlib.sha256()
+    for node in products:
+        value = values[node.input[1]].numpy()
+        digest.update(value.tobytes())
+        constant = definition.node_def.add(name=f"constant_{node.name}", op="Const")
+        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+        constant.attr["dtype"].type = constant.attr["value"].tensor.dtype
+        node.input[1] = f"{constant.name}:output:0"
+    return digest.digest()
 
 
 def _require_whole(definition: function_pb2.FunctionDef) -> None:

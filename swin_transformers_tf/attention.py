@@ -43,8 +43,9 @@ class WindowAttention(Layer):
         x = windows.pad_to_windows(x, self.window)
         padded = tf.shape(x)
         x = tf.roll(x, (-self.shift, -self.shift), (1, 2)) if self.shift else x
-        q, k, v = map(products.wide, self._split(self.qkv(x, after=self._scales()), padded))
-        x = self._join(tf.matmul(self._attend(q, k, mask), v), padded)
+        attend, scales = (self._attend_fused, 1.0) if products.given_constants() else (self._attend, self._scales())
+        q, k, v = map(products.wide, self._split(self.qkv(x, after=scales), padded))
+        x = self._join(tf.matmul(attend(q, k, mask), v), padded)
         x = tf.roll(x, (self.shift, self.shift), (1, 2)) if self.shift else x
         return self.proj(x[:, :size[1], :size[2]])
 
@@ -60,33 +61,43 @@ class WindowAttention(Layer):
         return scales.ravel()
 
     def _split(self, qkv, size):
-        """(b, h, w, 3c) -> three of (b, n, heads, t, head_dim)."""
+        """(b, h, w, 3c) -> three of (heads, b * n, t, head_dim)."""
         b, h, w, m = size[0], size[1] // self.window, size[2] // self.window, self.window
         qkv = tf.reshape(qkv, (b * h, m, w, m, 3, self.heads, self.head_dim))
-        qkv = tf.transpose(qkv, (4, 0, 2, 5, 1, 3, 6))
-        return tf.unstack(tf.reshape(qkv, (3, b, h * w, self.heads, m * m, self.head_dim)))
+        qkv = tf.transpose(qkv, (4, 5, 0, 2, 1, 3, 6))
+        return tf.unstack(tf.reshape(qkv, (3, self.heads, b * h * w, m * m, self.head_dim)))
 
     def _join(self, x, size):
-        """(b, n, heads, t, head_dim) -> (b, h, w, c)."""
+        """(heads, b * n, t, head_dim) -> (b, h, w, c)."""
         b, h, w, m = size[0], size[1] // self.window, size[2] // self.window, self.window
-        x = tf.reshape(x, (b * h, w, self.heads, m, m, self.head_dim))
-        x = tf.transpose(x, (0, 3, 1, 4, 2, 5))
+        x = tf.reshape(x, (self.heads, b * h, w, m, m, self.head_dim))
+        x = tf.transpose(x, (1, 3, 2, 4, 0, 5))
         return tf.reshape(x, (b, size[1], size[2], self.heads * self.head_dim))
 
+    def _attend_fused(self, q, k, mask):
+        """The same as `_attend` of queries that are not scaled, as oneDNN does it: scale and bias within the product."""
+        scale = tf.constant((self.scale_dim or self.head_dim) ** -0.5, q.dtype)
+        bias = tf.transpose(tf.gather(self.bias_table, self.position), (2, 0, 1))[:, None]   # (heads, 1, t, t)
+        scores = tf.matmul(q, k, transpose_b=True) * scale + tf.cast(bias, q.dtype)
+        if mask is not None:
+            rows, columns = mask
+            scores += tf.reshape(tf.cast(rows[:, None] + columns, q.dtype), tf.concat([[-1], tf.shape(scores)[2:]], 0))
+        return tf.nn.softmax(scores)
+
     def _attend(self, q, k, mask):
-        """Softmax of the scaled, biased and masked scores: (b, n, heads, t, t)."""
+        """Softmax of the scaled, biased and masked scores: (heads, b * n, t, t)."""
         scores, wide = tf.matmul(q, k, transpose_b=True), _score_type(q.dtype)
-        bias = tf.gather(self.bias_table, self.position)                     # (t, t, heads)
-        bias = tf.cast(tf.transpose(bias, (2, 0, 1)), wide)
+        bias = tf.transpose(tf.gather(self.bias_table, self.position), (2, 0, 1))[:, None]   # (heads, 1, t, t)
+        bias = tf.cast(bias, wide)
         scores = tf.cast(scores, wide) + bias if mask is None else _masked(scores, bias, *mask)
         return tf.cast(tf.nn.softmax(scores), q.dtype)
 
 
 def _masked(scores, bias, rows, columns):
-    """(b, n, heads, t, t) scores plus bias (heads, t, t) and the masks of each row and each column of windows."""
+    """(heads, b * n, t, t) scores plus bias (heads, 1, t, t) and the masks of each row and each column of windows."""
     shape = tf.shape(scores)
-    grid = tf.concat([shape[:1], tf.shape(rows)[:1], tf.shape(columns)[:1], shape[2:]], 0)
-    scores = tf.cast(tf.reshape(scores, grid), bias.dtype) + (rows[:, None] + bias)[:, None] + columns[:, None]
+    grid = tf.concat([shape[:1], [-1], tf.shape(rows)[:1], tf.shape(columns)[:1], shape[2:]], 0)
+    scores = tf.cast(tf.reshape(scores, grid), bias.dtype) + (rows + bias)[:, None, :, None] + columns
     return tf.reshape(scores, shape)
 
 

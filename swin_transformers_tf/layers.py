@@ -80,6 +80,16 @@ class Dense(Layer):
         """The same of x times a number, then times a number, or one for each unit: factors that cost no pass."""
         return dense(x, self.kernel, self.bias, before, after)
 
+    def activated(self, x: tf.Tensor, constants: products.Constants) -> tf.Tensor:
+        """GELU of the same, as one operation where oneDNN runs it.
+
+        oneDNN's quickest product takes constants alone, which it lays out once; and TensorFlow recognises what follows
+        a product of matrices, as it is written here and where the bias is no variable.
+        """
+        rows = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), constants(self.kernel, x.dtype))
+        rows = tf.nn.gelu(tf.nn.bias_add(rows, constants(self.bias, x.dtype)), approximate=False)
+        return tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [self.units]], 0))
+
 
 class LayerNorm(Layer):
     """Layer normalisation over the channels, epsilon 1e-5 as in PyTorch (Keras' default is 1e-3)."""

@@ -4,6 +4,8 @@ Outside of the scope each layer computes in the type of its input. Inside (`mult
 and the like of float32 make is float32, and the same everywhere: the product given there sees to that for sums of many
 terms, and IEEE 754 rounds single operations alike. What is computed otherwise (an error function, a softmax, a mean) is
 nearly the same only, and therefore float64, `wide`, until the next product has rounded it.
+
+Where a graph is traced of weights that do not change any more, some may be constants of it (`constants`).
 """
 
 from __future__ import annotations
@@ -32,6 +34,40 @@ def multiplying(product: Product | None) -> Iterator[None]:
         yield
     finally:
         _scope.product = before
+
+
+class Constants:
+    """Weights that do not change any more, as constants of one graph.
+
+    Attributes:
+      variables: by the names of the nodes that are their values.
+    """
+
+    def __init__(self):
+        self.variables: dict[str, tf.Variable] = {}
+
+    def __call__(self, variable: tf.Variable, dtype: tf.DType) -> tf.Tensor:
+        """The value that a variable has now, in a type."""
+        with tf.init_scope():
+            value = variable.numpy()
+        constant = tf.constant(value, dtype)
+        self.variables[constant.op.name] = variable
+        return constant
+
+
+@contextlib.contextmanager
+def constants(of: Constants) -> Iterator[None]:
+    """Layers that are called in here, in a trace, may take their weights as constants, where that is quicker."""
+    before, _scope.constants = given_constants(), of
+    try:
+        yield
+    finally:
+        _scope.constants = before
+
+
+def given_constants() -> Constants | None:
+    """What makes constants of weights here; None where weights may still change."""
+    return getattr(_scope, "constants", None)
 
 
 def multiplied(multiply: Callable, x: tf.Tensor, kernel: tf.Tensor, summed: Sequence[int],

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from lic import complexity, registry
+from lic import complexity
 from lic.arithmetic import FLOAT32
 from lic.coders import Estimator, GaussianModel
 from lic.model import pad
+from swin_transformers_tf import products
+from tools.bench import random_model
 from tools.bench.timing import in_turns
 
 PRECISIONS = ("float32", "bfloat16")
@@ -26,8 +28,7 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int, ceiling: 
       pixels: uint8 (h, w, 3).
       ceiling: GFLOP/s of each type (`tools.bench.ceiling`).
     """
-    models = {precision: registry.build(script, registry.preset(script, preset), precision=precision)
-              for precision in PRECISIONS}
+    models = {precision: random_model.build(script, preset, precision=precision) for precision in PRECISIONS}
     kmacs = complexity.kmacs_per_pixel(models["float32"])
     x = pad(tf.cast(pixels[None], tf.float32))
     work = {"entropy float32": (_entropy(models["float32"], x), kmacs["hyper_synthesis"] + kmacs["context"])}
@@ -45,8 +46,12 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int, ceiling: 
 
 
 def _traced(function, x):
-    """As in a codec, whose graphs take pictures of any size."""
-    traced = tf.function(function, autograph=False,
+    """As in a codec, whose graphs take pictures of any size, and weights as constants."""
+    def final(x):
+        with products.constants(products.Constants()):
+            return function(x)
+
+    traced = tf.function(final, autograph=False,
                          input_signature=[tf.TensorSpec((1, None, None, x.shape[-1]), x.dtype)])
     return lambda: traced(x)
 

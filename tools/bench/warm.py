@@ -16,11 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import loading, model, registry
+from lic import loading, model
 from lic.arithmetic import ARITHMETICS
 from lic.coders import Encoder, Escapes
 from lic.errors import DataError
 from swin_transformers_tf import blocks, layers, norms, products
+from tools.bench import random_model
 from tools.bench.timing import ratio, timed, told_in_turns
 
 BASELINE = "straightforward"
@@ -67,8 +68,7 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[d
 def random_codec(script: str, preset: str, runtime: config.Runtime):
     """A codec of a preset with random weights."""
     tf.keras.utils.set_random_seed(0)
-    built = registry.build(script, registry.preset(script, preset), precision=runtime.precision,
-                           arithmetic=ARITHMETICS[runtime.arithmetic])
+    built = random_model.build(script, preset, precision=runtime.precision, arithmetic=ARITHMETICS[runtime.arithmetic])
     built.freeze()
     return loading.from_model(built, script, bytes(4), runtime)
 
