@@ -81,7 +81,8 @@ class WindowAttention(Layer):
         scores = tf.matmul(q, k, transpose_b=True) * scale + tf.cast(bias, q.dtype)
         if mask is not None:
             rows, columns = mask
-            scores += tf.reshape(tf.cast(rows[:, None] + columns, q.dtype), tf.concat([[-1], tf.shape(scores)[2:]], 0))
+            apart = tf.cast(rows[:, None] + columns, q.dtype)
+            scores = tf.reshape(_of_grid(scores, rows, columns) + apart, tf.shape(scores))
         return tf.nn.softmax(scores)
 
     def _attend(self, q, k, mask):
@@ -96,9 +97,14 @@ class WindowAttention(Layer):
 def _masked(scores, bias, rows, columns):
     """(heads, b * n, t, t) scores plus bias (heads, 1, t, t) and the masks of each row and each column of windows."""
     shape = tf.shape(scores)
-    grid = tf.concat([shape[:1], [-1], tf.shape(rows)[:1], tf.shape(columns)[:1], shape[2:]], 0)
-    scores = tf.cast(tf.reshape(scores, grid), bias.dtype) + (rows + bias)[:, None, :, None] + columns
+    scores = tf.cast(_of_grid(scores, rows, columns), bias.dtype) + (rows + bias)[:, None, :, None] + columns
     return tf.reshape(scores, shape)
+
+
+def _of_grid(scores, rows, columns):
+    """(heads, b * n, t, t) -> (heads, b, rows of windows, columns of windows, t, t)."""
+    shape = tf.shape(scores)
+    return tf.reshape(scores, tf.concat([shape[:1], [-1], tf.shape(rows)[:1], tf.shape(columns)[:1], shape[2:]], 0))
 
 
 def _score_type(dtype):
