@@ -75,7 +75,7 @@ class WindowAttention(Layer):
         return tf.reshape(x, (b, size[1], size[2], self.heads * self.head_dim))
 
     def _attend_fused(self, q, k, mask):
-        """The same as `_attend` of queries that are not scaled, as oneDNN does it: scale and bias within the product."""
+        """As `_attend`, of queries that are not scaled: oneDNN takes scale and bias into the product."""
         scale = tf.constant((self.scale_dim or self.head_dim) ** -0.5, q.dtype)
         bias = tf.transpose(tf.gather(self.bias_table, self.position), (2, 0, 1))[:, None]   # (heads, 1, t, t)
         scores = tf.matmul(q, k, transpose_b=True) * scale + tf.cast(bias, q.dtype)
