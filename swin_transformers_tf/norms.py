@@ -17,6 +17,8 @@ def layer_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
     """(..., c) normalised over its channels, times gamma plus beta, both (c,); in the type of x."""
     if x.dtype == tf.float64:
         return stepwise(x, tf.cast(gamma, x.dtype), tf.cast(beta, x.dtype))
+    if x.shape.rank == 2:
+        return _fused(x, gamma, beta)
     rows = tf.reshape(x, (-1, x.shape[-1]))
     return tf.reshape(_fused(rows, gamma, beta), tf.shape(x))
 
