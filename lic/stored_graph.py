@@ -3,9 +3,9 @@
 To build a model, trace it and have TensorFlow optimise the graphs takes seven times as long as to code a picture. All
 of that is the same each time: `graphs.zip` in the folder of a model keeps the outcome, as functions that Python never
 looks into (to import them as graphs takes twice as long), and what a graph holds several times over as functions that
-it calls (`lic.outlining`). The weights are not in there: they are arguments of the
-functions, from `weights.npz`, with rounded kernels (`lic.kernels`). TensorFlow Compression is not imported either, only
-its operations. `lic.graph_storing` writes them.
+it calls (`lic.outlining`). The weights are not in there: they are arguments of the functions, from `weights.npz`, with
+rounded kernels (`lic.kernels`), and constants of transforms where oneDNN multiplies quicker by these. TensorFlow
+Compression is not imported either, only its operations. `lic.graph_storing` writes them.
 
 Gotchas:
 * A graph is a program, and a folder of weights may come from anywhere: graphs with operations that do more than compute
@@ -127,14 +127,14 @@ class _Function:
     def __init__(self, data: bytes, name_of: Callable[[str], str], prepared: Sequence[tf.Tensor] = ()):
         definition = function_pb2.FunctionDef.FromString(data)
         _require_whole(definition)
-        constants = _constant_kernels(definition, prepared)
+        self._fuses = bool(definition.arg_attr)   # it is told shapes, without which little is fused
+        constants = _constant_kernels(definition, prepared) if self._fuses else b""
         called = {name: name_of(name) for name in {node.op for node in definition.node_def} - pure_operations.ALLOWED}
         for node in definition.node_def:
             node.op = called.get(node.op, node.op)
         told = hashlib.sha256(data + "".join(sorted(called.values())).encode() + constants)
         self.name = definition.signature.name = f"stored_{told.hexdigest()}"
         context.context().add_function_def(definition)
-        self._fuses = bool(definition.arg_attr)   # it is told shapes, without which little is fused
         self._types = [tf.as_dtype(argument.type) for argument in definition.signature.input_arg]
         self._results = [result.type for result in definition.signature.output_arg]
 
