@@ -74,11 +74,14 @@ class WindowAttention(Layer):
         x = tf.transpose(x, (1, 3, 2, 4, 0, 5))
         return tf.reshape(x, (b, size[1], size[2], self.heads * self.head_dim))
 
+    def _bias(self, dtype):
+        """(heads, 1, t, t) in a type."""
+        return tf.cast(tf.transpose(tf.gather(self.bias_table, self.position), (2, 0, 1))[:, None], dtype)
+
     def _attend_fused(self, q, k, mask):
         """As `_attend`, of queries that are not scaled: oneDNN takes scale and bias into the product."""
         scale = tf.constant((self.scale_dim or self.head_dim) ** -0.5, q.dtype)
-        bias = tf.transpose(tf.gather(self.bias_table, self.position), (2, 0, 1))[:, None]   # (heads, 1, t, t)
-        scores = tf.matmul(q, k, transpose_b=True) * scale + tf.cast(bias, q.dtype)
+        scores = tf.matmul(q, k, transpose_b=True) * scale + self._bias(q.dtype)
         if mask is not None:
             rows, columns = mask
             apart = tf.cast(rows[:, None] + columns, q.dtype)
@@ -88,8 +91,7 @@ class WindowAttention(Layer):
     def _attend(self, q, k, mask):
         """Softmax of the scaled, biased and masked scores: (heads, b * n, t, t)."""
         scores, wide = tf.matmul(q, k, transpose_b=True), _score_type(q.dtype)
-        bias = tf.transpose(tf.gather(self.bias_table, self.position), (2, 0, 1))[:, None]   # (heads, 1, t, t)
-        bias = tf.cast(bias, wide)
+        bias = self._bias(wide)
         scores = tf.cast(scores, wide) + bias if mask is None else _masked(scores, bias, *mask)
         return tf.cast(tf.nn.softmax(scores), q.dtype)
 
