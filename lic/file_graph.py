@@ -39,31 +39,34 @@ class FileGraph(tf.Module):
         self.summed = {name: axes[v.ref()] for name, v in self.weights.items() if v.ref() in axes}
         n, depth, many = model.num_strings, model.preset.latent_depth, bool(model.gains)
 
-        transforms = {
-            "analyse": lambda pixels, box, quality: cut(model.analyse(pad(tf.cast(pixels, tf.float32)), quality), box),
-            "synthesise": lambda y_hat, box, quality: model.reconstruct(y_hat, box[2], box[3], box[0], box[1], quality)}
-        self.constants = {name: products.Constants() for name in transforms}
+        self.constants = {name: products.Constants() for name in ("analyse", "synthesise")}
 
         def traced(function, *signature):
             return tf.function(function, input_signature=signature, autograph=False)
 
-        def final(name, *signature):
-            def function(*arguments):
-                with products.constants(self.constants[name]):
-                    return transforms[name](*arguments)
-            return traced(function, *signature)
+        def of_constants(constants, function, *signature):
+            def within(*arguments):
+                with products.constants(constants):
+                    return function(*arguments)
+            return traced(within, *signature)
 
         number, numbers = tf.TensorSpec((), tf.int32), tf.TensorSpec((None,), tf.int32)
         quality, qualities = tf.TensorSpec((), tf.float32), tf.TensorSpec((None,), tf.float32)   # 0 for one rate
         box, one_picture = tf.TensorSpec((4,), tf.int32), tf.TensorSpec((None, None, 3), tf.uint8)
         latents = tf.TensorSpec((None, None, None, depth), tf.float32)
-        self.analyse = final("analyse", tf.TensorSpec((None, None, None, 3), tf.uint8), box, qualities)
+        self.analyse = of_constants(
+            self.constants["analyse"],
+            lambda pixels, box, quality: cut(model.analyse(pad(tf.cast(pixels, tf.float32)), quality), box),
+            tf.TensorSpec((None, None, None, 3), tf.uint8), box, qualities)
         self.encode = traced(lambda y, phase: _coded(model, model.encode_latent(y, phase)), latents, numbers)
         self.decode = traced(
             lambda *arguments: _decode(model, *arguments),
             tf.TensorSpec((None, n), tf.string), tf.TensorSpec((None, n), tf.int32),
             tf.TensorSpec((None, None), tf.int32), numbers, numbers, number, number)
-        self.synthesise = final("synthesise", latents, box, qualities)
+        self.synthesise = of_constants(
+            self.constants["synthesise"],
+            lambda y_hat, box, quality: model.reconstruct(y_hat, box[2], box[3], box[0], box[1], quality),
+            latents, box, qualities)
         if many:   # of no use to others, and long to trace for an export
             self.probe = traced(lambda pixels, quality: _probe(model, pixels, quality), one_picture, quality)
         self.compress_pixels = traced(

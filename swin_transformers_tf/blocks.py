@@ -37,8 +37,7 @@ class MLP(Layer):
 
     def of_rows(self, x: tf.Tensor, constants: products.Constants) -> tf.Tensor:
         """The same of (n, c), with constants, so that oneDNN does the GELU within a product (`Dense.of_rows`)."""
-        inner = tf.nn.gelu(self.fc1.of_rows(x, constants), approximate=False)
-        return self.fc2.of_rows(inner, constants)
+        return self.fc2.of_rows(gelu(self.fc1.of_rows(x, constants)), constants)
 
 
 class SwinBlock(Layer):
