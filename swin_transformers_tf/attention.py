@@ -37,20 +37,31 @@ class WindowAttention(Layer):
         self.bias_table = self.weight("bias_table", ((2 * self.window - 1) ** 2, self.heads), truncated_normal())
         self.position = windows.relative_position_index(self.window)
 
-    def call(self, x):
-        size = tf.shape(x)
-        mask = self._mask(x, size)
-        x = windows.pad_to_windows(x, self.window)
-        padded = tf.shape(x)
-        x = tf.roll(x, (-self.shift, -self.shift), (1, 2)) if self.shift else x
-        attend, scales = (self._attend_fused, 1.0) if products.given_constants() else (self._attend, self._scales())
-        q, k, v = map(products.wide, self._split(self.qkv(x, after=scales), padded))
-        x = self._join(tf.matmul(attend(q, k, mask), v), padded)
-        x = tf.roll(x, (self.shift, self.shift), (1, 2)) if self.shift else x
-        return self.proj(x[:, :size[1], :size[2]])
+    def call(self, x, size=None):
+        """Where a size is given, x is padded already, from a map of that shape, and so is what comes back."""
+        if size is None:
+            size = tf.shape(x)
+            return self.call(windows.pad_to_windows(x, self.window), size)[:, :size[1], :size[2]]
+        mask, padded = self._mask(x, size), tf.shape(x)
+        qkv = self.qkv(_rolled(x, -self.shift), after=self._scales())
+        q, k, v = map(products.wide, self._split(qkv, padded))
+        x = self._join(tf.matmul(self._attend(q, k, mask), v), padded)
+        return self.proj(_rolled(x, self.shift))
+
+    def of_rows(self, rows: tf.Tensor, padded: tf.Tensor, size: tf.Tensor, constants: products.Constants) -> tf.Tensor:
+        """The same of the rows of a padded map, (b * h * w, c), with constants, as `Dense.of_rows`.
+
+        Args:
+          padded: the shape of the map.
+          size: its shape without the padding.
+        """
+        x = _rolled(tf.reshape(rows, padded), -self.shift)
+        q, k, v = self._split(self.qkv.of_rows(tf.reshape(x, tf.shape(rows)), constants), padded)
+        x = self._join(tf.matmul(self._attend_fused(q, k, padded, size), v), padded)
+        return self.proj.of_rows(tf.reshape(_rolled(x, self.shift), tf.shape(rows)), constants)
 
     def _mask(self, x, size):
-        if not windows.needs_mask(x, self.window, self.shift):
+        if not windows.needs_mask(size, self.window, self.shift):
             return None
         return windows.attention_mask(size[1], size[2], self.window, self.shift, _score_type(x.dtype))
 
@@ -78,15 +89,18 @@ class WindowAttention(Layer):
         """(heads, 1, t, t) in a type."""
         return tf.cast(tf.transpose(tf.gather(self.bias_table, self.position), (2, 0, 1))[:, None], dtype)
 
-    def _attend_fused(self, q, k, mask):
+    def _attend_fused(self, q, k, padded, size):
         """As `_attend`, of queries that are not scaled: oneDNN takes scale and bias into the product."""
         scale = tf.constant((self.scale_dim or self.head_dim) ** -0.5, q.dtype)
         scores = tf.matmul(q, k, transpose_b=True) * scale + self._bias(q.dtype)
-        if mask is not None:
-            rows, columns = mask
-            apart = tf.cast(rows[:, None] + columns, q.dtype)
-            scores = tf.reshape(_of_grid(scores, rows, columns) + apart, tf.shape(scores))
-        return tf.nn.softmax(scores)
+
+        def masked():
+            rows, columns = windows.attention_mask(size[1], size[2], self.window, self.shift, q.dtype)
+            return tf.reshape(_of_grid(scores, rows, columns) + (rows[:, None] + columns), tf.shape(scores))
+
+        # Where nothing is masked, adding zeros would take as long as the product.
+        empty = tf.reduce_all(padded == size)
+        return tf.nn.softmax(masked() if self.shift else tf.cond(empty, lambda: scores, masked))
 
     def _attend(self, q, k, mask):
         """Softmax of the scaled, biased and masked scores: (heads, b * n, t, t)."""
@@ -94,6 +108,10 @@ class WindowAttention(Layer):
         bias = self._bias(wide)
         scores = tf.cast(scores, wide) + bias if mask is None else _masked(scores, bias, *mask)
         return tf.cast(tf.nn.softmax(scores), q.dtype)
+
+
+def _rolled(x, shift):
+    return tf.roll(x, (shift, shift), (1, 2)) if shift else x
 
 
 def _masked(scores, bias, rows, columns):

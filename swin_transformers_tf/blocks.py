@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from swin_transformers_tf import products
+from swin_transformers_tf import products, windows
 from swin_transformers_tf.attention import WindowAttention
 from swin_transformers_tf.layers import Dense, Layer, LayerNorm, Sequential, truncated_normal
 
@@ -55,12 +55,24 @@ class SwinBlock(Layer):
             layer.kernel.assign(_SMALL * layer.kernel)
 
     def call(self, x):
-        x += tf.cast(self.attn(self.norm1(x)), x.dtype)
-        constants = products.given_constants()
+        size, constants = tf.shape(x), products.given_constants()
+        x = windows.pad_to_windows(x, self.attn.window)
         if constants:
-            rows = tf.reshape(x, (-1, x.shape[-1]))
-            return tf.reshape(rows + self.mlp.of_rows(self.norm2(rows), constants), tf.shape(x))
+            return self._of_constants(x, size, constants)
+        x = (x + tf.cast(self.attn(self.norm1(x), size), x.dtype))[:, :size[1], :size[2]]
         return x + tf.cast(self.mlp(self.norm2(x)), x.dtype)
+
+    def _of_constants(self, x, size, constants):
+        """The same on rows of the padded map: oneDNN sums within its products where rows are as many, for all to see."""
+        padded, rows = tf.shape(x), _rows(x)
+        rows += self.attn.of_rows(self.norm1(rows), padded, size, constants)
+        rows = _rows(tf.reshape(rows, padded)[:, :size[1], :size[2]])
+        return tf.reshape(rows + self.mlp.of_rows(self.norm2(rows), constants), size)
+
+
+def _rows(x):
+    """(b, h, w, c) -> (b * h * w, c)."""
+    return tf.reshape(x, (-1, x.shape[-1]))
 
 
 class BasicLayer(Layer):

@@ -53,7 +53,7 @@ def _apart(labels: tf.Tensor, position: np.ndarray, dtype) -> tf.Tensor:
     return tf.where(apart, tf.constant(-1e9, dtype), tf.constant(0, dtype))
 
 
-def needs_mask(x: tf.Tensor, window: int, shift: int) -> bool:
-    """False where the shape is known and every window is full and unshifted."""
-    h, w = x.shape[1], x.shape[2]
-    return shift > 0 or h is None or w is None or h % window > 0 or w % window > 0
+def needs_mask(size: tf.Tensor, window: int, shift: int) -> bool:
+    """False where a map's shape is known and every window is full and unshifted."""
+    known = tf.get_static_value(size)
+    return shift > 0 or known is None or any(n % window for n in known[1:3])
