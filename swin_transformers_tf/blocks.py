@@ -63,7 +63,7 @@ class SwinBlock(Layer):
         return x + tf.cast(self.mlp(self.norm2(x)), x.dtype)
 
     def _of_constants(self, x, size, constants):
-        """The same on rows of the padded map: oneDNN sums within its products where rows are as many, for all to see."""
+        """The same of a padded map, on its rows: oneDNN sums within a product where both are seen to have as many."""
         padded, rows = tf.shape(x), _rows(x)
         rows += self.attn.of_rows(self.norm1(rows), padded, size, constants)
         rows = _rows(tf.reshape(rows, padded)[:, :size[1], :size[2]])
