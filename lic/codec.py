@@ -91,12 +91,16 @@ class Codec:
         return self._make_refiner()
 
     def probe(self, pixels: np.ndarray, quality: float, progress: Progress = iter) -> tuple[float, float]:
-        """uint8 (h, w, 3) -> (bits per pixel, PSNR in dB) that a file of this quality has, about; nothing is coded."""
-        height, width = pixels.shape[:2]
+        """uint8 (h, w, 3) -> (bits per pixel, PSNR in dB) that a file of this quality has, about; nothing is coded.
+
+        Raises:
+          UsageError: there is no such quality, or the model has one rate.
+        """
+        quality, (height, width) = self.settled_quality(quality), pixels.shape[:2]
         bits, error = 0.0, 0.0
         for box in progress(Tiling(height, width, self._tile_of(height, width, None))):
             self._demand(box.height * box.width)
-            of_tile = self._run(self.graph.probe, pixels[box.slices], np.float32(self.settled_quality(quality)))
+            of_tile = self._run(self.graph.probe, pixels[box.slices], np.float32(quality))
             bits, error = bits + float(of_tile[0]), error + float(of_tile[1])
         return bits / (height * width), metrics.psnr_of_mse(error / pixels.size)
 
@@ -109,12 +113,12 @@ class Codec:
         """
         if self.bits_of is None:
             return None
-        height, width = pixels.shape[:2]
+        quality, (height, width) = self.settled_quality(quality), pixels.shape[:2]
         found = np.zeros([-(-side // LATENT_STRIDE) for side in (height, width)], np.float32)
         for box in progress(Tiling(height, width, self._tile_of(height, width, None))):
             self._demand(box.height * box.width)
             part = found[box.top // LATENT_STRIDE:, box.left // LATENT_STRIDE:]
-            of_tile = self._run(self.bits_of, pixels[box.slices], np.float32(self.settled_quality(quality)))
+            of_tile = self._run(self.bits_of, pixels[box.slices], np.float32(quality))
             rows, columns = np.minimum(of_tile.shape, part.shape)
             part[:rows, :columns] = of_tile[:rows, :columns]
         return found
@@ -253,13 +257,18 @@ class Codec:
         if region.height * region.width > images.MAX_PIXELS:
             raise DataError(f"{images.TOO_LARGE}: give --crop")
         latents = Latents(tiling, lambda number: self._tile(header, records, number))
-        pieces = []
+        pixels: np.ndarray | None = None   # a broken file is refused before room is taken for its picture
         for number in progress(tiling.touching(region)):
             piece = tiling[number].meet(region)
             assert piece is not None
             window = tiling.window(piece)
-            pieces.append((piece, self._show(latents.of(window)[None], piece.within(window), [header.quality])[0]))
-        return _assembled(region, pieces)
+            shown = self._show(latents.of(window)[None], piece.within(window), [header.quality])[0]
+            if piece == region:
+                return shown
+            pixels = np.empty((region.height, region.width, 3), np.uint8) if pixels is None else pixels
+            pixels[piece.within(region).slices] = shown
+        assert pixels is not None
+        return pixels
 
     def decompress_batch(self, files: Sequence[bytes]) -> list[np.ndarray]:
         """Files of pictures of one size that are not cut, decoded side by side -> uint8 (h, w, 3) each.
@@ -375,14 +384,6 @@ def _region_of(crop: tuple[int, int, int, int], picture: Box) -> Box:
         raise UsageError(f"the crop {x},{y},{width},{height} is not inside the picture of {picture.width} x "
                          f"{picture.height}: give x,y,width,height in pixels")
     return Box(y, x, height, width)
-
-
-def _assembled(region: Box, pieces: Sequence[tuple[Box, np.ndarray]]) -> np.ndarray:
-    """uint8 (h, w, 3) of a region out of pieces of the picture."""
-    pixels = np.empty((region.height, region.width, 3), np.uint8)
-    for piece, shown in pieces:
-        pixels[piece.within(region).slices] = shown
-    return pixels
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import argparse
 import functools
 import glob
 import json
+import math
 import os
 import sys
 import threading
@@ -78,30 +79,29 @@ def compress(script: str, a: argparse.Namespace) -> int:
     room = overlap.Room(memory.budget())
 
     def one(source: str, target: str, bar: Bar) -> Callable[[], None]:
-        watch, notes = Stopwatch(), []
-        with watch("read"):
-            picture = images.read(source)
-            notes += picture.notes
-        quality, restored = a.quality, None
-        with room.of(coder.memory_of(*picture.pixels.shape[:2], a.effort)):
+        watch, notes, quality, figures = Stopwatch(), [], a.quality, None
+        with room.of(need_of(source) or math.inf):   # the pixels of what waits would be no small part of it
+            with watch("read"):
+                picture = images.read(source)
+                notes += picture.notes
             if a.bpp or a.psnr:
                 with watch("choose the quality"):
                     quality, missed = _nearest_quality(coder, picture.pixels, a)
                     notes += missed
             with watch("compress"):
-                data = coder.compress_pixels(picture.pixels, a.tile, a.verify, bar("compressing"), quality,
-                                             a.effort)
+                data = coder.compress_pixels(picture.pixels, a.tile, a.verify, bar("compressing"), quality, a.effort)
             if a.verbose:
                 with watch("decompress"):
                     restored = coder.decompress(data, progress=bar("decompressing"))
+                    figures = restored.shape[:2], picture.pixels, restored
 
         def finish() -> None:
             for note in notes:
                 _note(f"{files.shown(source)}: {note}")
             with watch("write"):
                 files.write_atomically(target, data)
-            if restored is not None:
-                _print_figures(source, target, len(data), restored.shape[:2], picture.pixels, restored, watch)
+            if figures:
+                _print_figures(source, target, len(data), *figures, watch)
 
         return finish
 
@@ -154,23 +154,26 @@ def decompress(script: str, a: argparse.Namespace) -> int:
     _share_cores(jobs, a, need_of)
 
     def one(source: str, target: str, bar: Bar) -> Callable[[], None]:
-        watch = Stopwatch()
+        watch, figures = Stopwatch(), None
         with watch("read"):
             data = files.read_bytes(source)
             header, _ = bitstream.parse(data)
             original = _original(a.original, a.crop) if a.original else None
         with watch("start"):
             coder = coder_of(header)
-        with watch("decompress"), room.of(coder.memory_of(header.height, header.width)):
-            pixels = coder.decompress(data, a.crop, bar("decompressing"))
-        with watch("write"):
-            picture = images.encode(pixels, os.path.splitext(target)[1])
+        with room.of(coder.memory_of(header.height, header.width)):
+            with watch("decompress"):
+                pixels = coder.decompress(data, a.crop, bar("decompressing"))
+            with watch("write"):
+                picture = images.encode(pixels, os.path.splitext(target)[1])
+        if a.verbose or a.original:
+            figures = (header.height, header.width), original, pixels   # else they would wait for the jobs before this
 
         def finish() -> None:
             with watch("write"):
                 files.write_atomically(target, picture)
-            if a.verbose or a.original:
-                _print_figures(source, target, len(data), (header.height, header.width), original, pixels, watch)
+            if figures:
+                _print_figures(source, target, len(data), *figures, watch)
 
         return finish
 

@@ -95,11 +95,12 @@ def size_of(path: PathLike) -> tuple[int, int]:
 
 
 def size_told_by(start: bytes) -> tuple[int, int] | None:
-    """(width, height) as far as a file's beginning tells, before it is turned upright; None where it does not."""
+    """(height, width) as far as a file's beginning tells, before it is turned upright; None where it does not."""
     try:
         with _quiet_pillow():
             Image.init()
-            return Image.open(io.BytesIO(start), formats=_known()).size
+            image = Image.open(io.BytesIO(start), formats=_known())
+            return image.height, image.width
     except Exception:  # every plugin has its own, and `from_bytes` says it better
         return None
 

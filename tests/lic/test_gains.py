@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 
 import config
 import lic
-from lic import bitstream, cli, rate_control, registry, weights
+from lic import bitstream, cli, images, rate_control, registry, weights
+from lic import files as lic_files
 from lic.errors import DataError, UsageError
 from lic.gains import Gains
 from lic.metrics import bits_per_pixel, psnr
@@ -236,6 +238,29 @@ def test_model_of_one_rate_takes_no_wish(source, saved, tmp_path, capsys):
         assert run_code("compress", source, tmp_path / "a.tfci", wish, 30, "--model_path", saved[SCRIPT]) == 2
         assert "one rate" in capsys.readouterr().err
     assert not (tmp_path / "a.tfci").exists()
+
+
+def test_model_of_one_rate_tells_nothing_of_a_quality(x, saved):
+    with pytest.raises(UsageError, match="one rate"):
+        lic.load(saved[SCRIPT]).probe(x, 30)
+
+
+def test_pixels_are_gone_when_their_file_is_written(source, folder, tmp_path, monkeypatch):
+    """Else a large collection would wait in memory for its slowest picture."""
+    alive, read, write = [], images.read, lic_files.write_atomically
+
+    def reading(path):
+        picture = read(path)
+        alive.append(weakref.ref(picture.pixels))
+        return picture
+
+    def writing(*arguments):
+        assert [ref() for ref in alive] == [None]
+        write(*arguments)
+
+    monkeypatch.setattr(images, "read", reading)
+    monkeypatch.setattr(lic_files, "write_atomically", writing)
+    assert run("compress", source, tmp_path / "a.tfci", "--model_path", folder) == 0
 
 
 def run_code(*arguments) -> int:
