@@ -32,7 +32,7 @@ from lic.errors import DataError, UsageError
 from lic.pjrt import folder as folders
 from lic.resources import RUN
 from lic.training import initial
-from lic.training.checkpoints import FOLDER, Checkpoints
+from lic.training.checkpoints import FOLDER, Checkpoints, stands_in
 from lic.training.compiling import compiled
 from lic.training.folder import make, read
 from lic.training.settings import check, check_preset
@@ -85,7 +85,8 @@ class Step:
 
     def __init__(self, script: str, preset: config.Preset, settings: config.Training):
         self.script, self.preset, self.settings = script, preset, settings
-        begins_with = initial.locate(settings.init_from, script, preset.name) if settings.init_from else None
+        begins = settings.init_from and not stands_in(settings.train_path)
+        begins_with = initial.locate(settings.init_from, script, preset.name) if begins else None
         tf.keras.utils.set_random_seed(settings.seed)
         self.model = compiled(script, preset, settings, training.Schedule(settings), begins_with)
         self.average = training.Average(self.model.trainable_variables, settings.ema)
@@ -137,7 +138,7 @@ def export(script: str, preset: config.Preset, settings: config.Training, folder
     """
     check(settings, runtime or config.Runtime())
     check_preset(registry.model_class(script), preset, settings)
-    if settings.linear_start and tf.train.latest_checkpoint(os.path.join(settings.train_path, FOLDER)) is None:
+    if settings.linear_start and not stands_in(settings.train_path):
         raise UsageError("--linear_start needs pictures: begin the run with train, then export it by its --train_path")
     _check_preset(folder, script, preset)
     step = Step(script, preset, settings)

@@ -15,6 +15,12 @@ from lic.training.reports import reason_of
 FOLDER = "checkpoints"
 
 
+def stands_in(folder: str) -> bool:
+    """Whether a run stands in a folder to go on from: a checkpoint, or what JAX left."""
+    latest = tf.train.latest_checkpoint(os.path.join(folder, FOLDER))
+    return latest is not None or step_state.further(folder, None) is not None
+
+
 class Checkpoints:
     """The last two checkpoints of a run: model, optimizer, average and the number of steps.
 

@@ -15,7 +15,7 @@ from lic.errors import DataError
 from lic.model import STRIDE
 from lic.training import initial, reports
 from lic.training.averaging import Average
-from lic.training.checkpoints import FOLDER, Checkpoints
+from lic.training.checkpoints import FOLDER, Checkpoints, stands_in
 from lic.training.compiling import compiled
 from lic.training.crew import gather
 from lic.training.folder import Folder, make
@@ -69,14 +69,11 @@ class Run:
     def _look(self) -> None:
         """What stands in the folder, and which weights to begin with; a run that goes on has its own."""
         self.folder.look()
-        if self.settings.init_from and not self._has_checkpoint():
+        if self.settings.init_from and not stands_in(self.settings.train_path):
             self.begins_with = initial.locate(self.settings.init_from, self.script, self.preset.name)
 
-    def _has_checkpoint(self) -> bool:
-        return tf.train.latest_checkpoint(self.folder.path(FOLDER)) is not None
-
     def _start_linear(self) -> None:
-        if self.settings.linear_start and not self._has_checkpoint():
+        if self.settings.linear_start and not stands_in(self.settings.train_path):
             initial.make_linear(self.model, self.settings.lmbda, self.source)
 
     def _take_over(self) -> None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 import config
 from lic import registry, step_state, training, weights
 from lic.errors import DataError
+from lic.training import checkpoints
 
 SCRIPT = "hypmqw2022"
 
@@ -68,6 +69,12 @@ def test_run_goes_on_from_the_state_where_that_is_further_than_its_checkpoint(wr
     assert step_state.further(str(written), None) == state == step_state.further(str(written), checkpoint_at(5))
     assert step_state.further(str(written), checkpoint_at(6)) is None
     assert step_state.further(str(tmp_path / "nowhere"), None) is None
+
+
+def test_run_stands_where_jax_left_its_state(written, tmp_path):
+    assert checkpoints.stands_in(str(written)) and not checkpoints.stands_in(str(tmp_path / "nowhere"))
+    (written / "state.npz").unlink()
+    assert not checkpoints.stands_in(str(written))
 
 
 def test_folder_with_a_state_is_a_model_with_its_averages(run, written):
