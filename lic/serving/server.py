@@ -59,13 +59,14 @@ async def _run(models: Models, settings: config.Serving, tell: Tell) -> None:
 
 
 def _stop_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or Ctrl-C; the next one ends the process as ever."""
+    """Set by the first SIGTERM or Ctrl-C; the next one ends the process at once."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def once() -> None:
         stop.set()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)   # Python's own, of Ctrl-C, would wait for the workers
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, once)

@@ -34,6 +34,18 @@ def test_shutdown_finishes_what_is_under_way_and_takes_no_more(toy, serving, unt
         assert (server.process.returncode, err) == (0, ""), err
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_ends_what_is_under_way(how, toy, serving, until):
+    with serving(f"tiny={toy}") as server:
+        request = server.prediction.Predict.future(server.request("nap", seconds=60.0))
+        until(lambda: server.metric("lic_running"))
+        server.process.send_signal(how)
+        until(lambda: "closing" in server.process.stdout.readline())
+        server.process.send_signal(how)
+        server.process.communicate(timeout=20)
+        assert server.process.returncode == -how and request.exception()
+
+
 @pytest.mark.slow
 def test_request_takes_no_longer_than_the_server_allows(toy, serving):
     with serving(f"tiny={toy}", "--timeout", "0.5") as server:
@@ -82,4 +94,4 @@ def test_missing_extra_is_one_line(process, toy):
     ran = process("-c", "import sys; sys.modules['aiohttp'] = None\nfrom lic import cli; cli.main('lsk2023')",
                   "serve", toy, cwd=ROOT)
     assert (ran.code, ran.out) == (1, "") and "tensorflow" not in ran.err
-    assert ran.lines == ["lsk2023: serving needs aiohttp, which is missing: pip install 'lic-tf[serve]'"]
+    assert ran.lines == ["lsk2023: serving needs aiohttp, which is missing: pip install '.[serve]'"]
