@@ -51,11 +51,21 @@ def write(results: Results, folder: str) -> None:
             for name, data in contents.items():
                 os.makedirs(os.path.dirname(os.path.join(fresh, name)), exist_ok=True)
                 files.write_atomically(os.path.join(fresh, name), data)
-            if os.path.isdir(folder):
-                os.rename(folder, old)   # a folder with files in it can't be replaced at one go
-            os.rename(fresh, folder)
+            _replace(folder, fresh, old)
     except OSError as error:
         raise DataError(f"cannot write {files.shown(folder)}: {error.strerror}") from None
+
+
+def _replace(folder: str, fresh: str, old: str) -> None:
+    """Puts a fresh folder where an old one may be, which can't be done at one go where there are files in it."""
+    if os.path.isdir(folder):
+        os.rename(folder, old)
+    try:
+        os.rename(fresh, folder)
+    except BaseException:
+        if os.path.isdir(old):
+            os.rename(old, folder)
+        raise
 
 
 def check_target(folder: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -188,6 +189,22 @@ def test_report_that_cannot_be_written_leaves_the_older_one(found, tmp_path, mon
     with pytest.raises(DataError, match="disk is full"):
         report.write(found, str(folder))
     assert _read(folder) == before and os.listdir(tmp_path).count("report") == 1
+
+
+def test_older_report_is_put_back_where_the_new_one_cannot_take_its_place(found, tmp_path, monkeypatch):
+    folder, found = tmp_path / "report", found._replace(drawn=[])
+    report.write(found, str(folder))
+    before, rename = _read(folder), os.rename
+
+    def taken(source, target):
+        if os.path.basename(source) == "fresh":
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        rename(source, target)
+
+    monkeypatch.setattr(report.os, "rename", taken)
+    with pytest.raises(DataError, match="not empty"):
+        report.write(found, str(folder))
+    assert _read(folder) == before and os.listdir(tmp_path) == ["report"]
 
 
 def test_summary_has_both_tables(found):
