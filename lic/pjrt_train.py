@@ -188,7 +188,7 @@ def _program(hlo: bytes, about: dict, bfloat16: bool):
     except ImportError as error:
         if (error.name or "").split(".")[0] not in ("jax", "jaxlib"):
             raise
-        raise UsageError("jax is missing: pip install 'lic-tf[jax]', or where there is a GPU pip install 'jax[cuda12]' "
+        raise UsageError("jax is missing: pip install '.[jax]', or where there is a GPU pip install 'jax[cuda12]' "
                          "numpy Pillow") from None
     return Program(hlo, about, bfloat16, each=("pictures", "learning_rate"))
 

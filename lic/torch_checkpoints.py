@@ -1,4 +1,4 @@
-"""Files that `torch.save` wrote -> names and arrays. PyTorch is an optional extra: pip install 'lic-tf[convert]'.
+"""Files that `torch.save` wrote -> names and arrays. PyTorch is an optional extra: pip install '.[convert]'.
 
 No file runs anything: `weights_only=True` reads tensors, numbers, text and containers, and whatever else a file names
 (settings of Lightning, numbers of NumPy, paths, ...) becomes a stand-in here, without that name being imported.
@@ -80,9 +80,9 @@ def _torch():
     try:
         import torch
     except ImportError:
-        raise UserError("checkpoints are read with PyTorch, which is missing: pip install 'lic-tf[convert]'") from None
+        raise UserError("checkpoints are read with PyTorch, which is missing: pip install '.[convert]'") from None
     if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
-        raise UserError(f"PyTorch {torch.__version__} reads no checkpoint safely: pip install -U 'lic-tf[convert]'")
+        raise UserError(f"PyTorch {torch.__version__} reads no checkpoint safely: pip install -U '.[convert]'")
     return torch
 
 

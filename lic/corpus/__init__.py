@@ -7,5 +7,5 @@
        done before: skipped        └── failed.jsonl ────────┘
 
 Each file is written whole, and then its record; a run that was killed goes on where the records end.
-Beam is an optional extra: pip install 'lic-tf[beam]'.
+Beam is an optional extra: pip install '.[beam]'.
 """

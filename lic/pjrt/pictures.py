@@ -11,6 +11,7 @@ import glob
 import itertools
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,11 +41,13 @@ class Source(Protocol):
 class Pictures:
     """The pictures of a glob that hold a patch.
 
+    Args:
+      room: bytes of decoded pictures that are kept, for those who ask again.
     Raises:
       UsageError: nothing matches, or Pillow is missing. DataError: nothing that matches can be used.
     """
 
-    def __init__(self, pattern: str, side: int):
+    def __init__(self, pattern: str, side: int, room: int = _KEPT):
         found = sorted(path for path in glob.glob(pattern, recursive=True) if path.lower().endswith(_ENDINGS))
         if not found:
             raise UsageError(f"--pictures '{files.shown(pattern)}' matches no picture")
@@ -58,7 +61,7 @@ class Pictures:
                  f"{side}x{side}")
         self._told: set[str] = set()
         self._kept: dict[int, np.ndarray] = {}
-        self._room = _KEPT
+        self._room, self._one_keeps = room, threading.Lock()
 
     def pixels(self, number: int) -> np.ndarray | None:
         pixels = self._kept.get(number)
@@ -68,9 +71,10 @@ class Pictures:
         return pixels
 
     def _keep(self, number: int, pixels: np.ndarray | None) -> None:
-        if pixels is not None and pixels.nbytes <= self._room:
-            self._kept[number] = pixels
-            self._room -= pixels.nbytes
+        with self._one_keeps:
+            if pixels is not None and number not in self._kept and pixels.nbytes <= self._room:
+                self._kept[number] = pixels
+                self._room -= pixels.nbytes
 
     def _decoded(self, path: str) -> np.ndarray | None:
         try:
@@ -161,7 +165,7 @@ def pack(pattern: str, target: str, side: int) -> int:
     Raises:
       UsageError, DataError: as of `Pictures`; or the file can't be written.
     """
-    source = Pictures(pattern, side)
+    source = Pictures(pattern, side, room=0)
     try:
         with drafts.beside(target, drafts.new_file) as (draft, descriptor):
             with open(descriptor, "wb", closefd=False) as file:

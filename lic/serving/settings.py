@@ -25,4 +25,4 @@ def require_packages() -> None:
     """Raises UserError where a package of the optional extra is missing."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"serving needs {', '.join(missing)}, which is missing: pip install 'lic-tf[serve]'")
+        raise UserError(f"serving needs {', '.join(missing)}, which is missing: pip install '.[serve]'")

@@ -184,7 +184,7 @@ def test_help_and_the_lack_of_jax_are_answered_without_it(process, step, tmp_pat
     assert shown.code == 0 and "example: python -m lic.pjrt_train" in shown.out
     lacking = process(archive, step, "--pictures", f"{tmp_path}/*.png", PYTHONPATH=str(tmp_path))
     assert lacking.code == 2 and len(lacking.lines) == 1
-    assert lacking.err.startswith("pjrt_train: jax is missing: pip install 'lic-tf[jax]'")
+    assert lacking.err.startswith("pjrt_train: jax is missing: pip install '.[jax]'")
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [

@@ -185,7 +185,7 @@ def test_damage_anywhere_is_one_line_or_changes_numbers_only(net, saved, tmp_pat
 def test_missing_pytorch_is_one_line_that_says_how_to_get_it(net, saved, monkeypatch):
     path = saved(net.state_dict())
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "pip install 'lic-tf[convert]'" in refusal(path)
+    assert "pip install '.[convert]'" in refusal(path)
 
 
 def test_pytorch_whose_safe_loading_is_not_safe_is_refused(net, saved, monkeypatch):

@@ -34,7 +34,7 @@ def test_missing_beam_is_one_line_that_names_the_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     assert command.main(["decompress", "x/*.tfci", "out"]) == 1
     assert capsys.readouterr().err == ("corpus: a corpus runs on Apache Beam, which is missing: pip install "
-                                       "'lic-tf[beam]' (Python 3.10 or newer)\n")
+                                       "'.[beam]' (Python 3.10 or newer)\n")
 
 
 @pytest.fixture

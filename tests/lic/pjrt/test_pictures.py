@@ -125,6 +125,12 @@ def test_patches_of_a_packed_file_are_cut_and_flipped_like_those_of_pictures(fol
     np.testing.assert_array_equal(taken(source, 11, 3), taken(source, 0, 14)[11:])
 
 
+def test_pictures_are_kept_as_far_as_there_is_room(folder):
+    for room, kept in ((0, False), (1 << 20, True)):
+        source = pictures.Pictures(f"{folder}/*.png", 32, room)
+        assert (source.pixels(0) is source.pixels(0)) == kept
+
+
 def test_packed_file_of_another_kind_is_one_line(tmp_path):
     for name, array, words in (
             ("small", np.zeros((4, 16, 16, 3), np.uint8), "are 16x16, and the step was exported for 32x32"),
