@@ -20,7 +20,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,16 @@ def size_of(path: PathLike) -> tuple[int, int]:
     return image.height, image.width
 
 
-def size_told_by(start: bytes) -> tuple[int, int] | None:
-    """(height, width) as far as a file's beginning tells, before it is turned upright; None where it does not."""
+def size_told_by(start: bytes, formats: Collection[str] = _READABLE) -> tuple[int, int] | None:
+    """(height, width) as far as a file's beginning tells, before it is turned upright; None where it does not.
+
+    Args:
+      formats: of what kinds it may be, as Pillow names them.
+    """
     try:
-        with _quiet_pillow():
+        with _quiet_pillow(most=None):   # whoever asks has a limit of his own
             Image.init()
-            image = Image.open(io.BytesIO(start), formats=_known())
+            image = Image.open(io.BytesIO(start), formats=[name for name in _known() if name in formats])
             return image.height, image.width
     except Exception:  # every plugin has its own, and `from_bytes` says it better
         return None
@@ -366,11 +370,11 @@ def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image
 
 
 @contextlib.contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """Pillow without warnings and with our limit of size; one thread at a time: both are process-wide."""
+def _quiet_pillow(most: int | None = MAX_PIXELS) -> Iterator[None]:
+    """Pillow without warnings and with this limit of size; one thread at a time: both are process-wide."""
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
         try:
             yield
         finally:

@@ -147,6 +147,7 @@ def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Cod
             ours = os.path.join(folder, resources.SAVED_EXTRA)
             codec = _of_stored(ours, about, weights.Exported(folder), runtime, rounded=True)
             if codec:
+                _require_no_xla(runtime, folder)
                 return codec
         stored_graph.load_operations()   # nothing else may have loaded them yet
         graph = tf.saved_model.load(folder)
@@ -155,6 +156,12 @@ def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Cod
     except (OSError, ValueError, KeyError, tf.errors.OpError):
         raise DataError(f"'{folder}' is no SavedModel that 'export' made, as it does now, or it is broken") from None
     return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))
+
+
+def _require_no_xla(runtime: config.Runtime, folder: str) -> None:
+    """Raises a UsageError where graphs that are stored as they are would have to be compiled."""
+    if runtime.xla:
+        raise UsageError(f"the SavedModel in '{folder}' was exported without --xla: give none, or export it with --xla")
 
 
 def _require_same(made_with: config.Runtime, runtime: config.Runtime, folder: str) -> None:

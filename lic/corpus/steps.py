@@ -29,7 +29,7 @@ def count(name: str, by: int = 1) -> None:
 
 
 def size_of_picture(path: str) -> Size:
-    """Width and height as far as the first bytes tell; (0, 0) where they don't, which is no error yet."""
+    """Height and width as far as the first bytes tell; (0, 0) where they don't, which is no error yet."""
     return images.size_told_by(_start(path)) or (0, 0)
 
 
@@ -37,7 +37,7 @@ def size_of_file(path: str) -> Size:
     """The same for a .tfci file."""
     try:
         header = bitstream.head(_start(path))
-        return header.width, header.height
+        return header.height, header.width
     except DataError:
         return 0, 0
 

@@ -242,6 +242,11 @@ def test_saved_model_is_not_exported_again(exported, tmp_path):
         export.save(lic.load(exported["hypmqw2022"]), str(tmp_path / "again"))
 
 
+def test_what_was_exported_without_xla_is_not_compiled_later(exported):
+    with pytest.raises(UsageError, match="exported without --xla: give none, or export it with --xla"):
+        lic.load(exported["hypmqw2022"], xla=True)
+
+
 def test_unwritable_place_is_one_line(traced, tmp_path):
     (tmp_path / "file").write_text("")
     for target in (tmp_path / "file" / "model", "/proc/model"):

@@ -66,6 +66,11 @@ def test_size_is_told_by_the_beginning_of_a_file_or_not_at_all():
     data = as_bytes(Image.fromarray(scene()), "PNG")
     assert images.size_told_by(data[:60]) == (24, 32)
     assert [images.size_told_by(start) for start in (b"", data[:20], b"text" * 20)] == [None] * 3
+    assert images.size_told_by(data, ("PNG", "JPEG")) == (24, 32) and images.size_told_by(data, ("JPEG",)) is None
+
+
+def test_size_is_told_of_what_is_larger_than_is_read():
+    assert images.size_told_by(as_bytes(Image.new("1", (60_000, 20_000)), "PNG")) == (20_000, 60_000)
 
 
 def refusal(function, *arguments, error=DataError) -> str:

@@ -143,7 +143,7 @@ def test_oversized_requests_are_refused_before_they_are_decoded(server, png):
     before = server.metric("process_resident_memory_bytes")
     for picture in (_claiming(20_000, 10_000), _claiming(1 << 30, 1 << 30)):
         code, line = server.refused("compress", image_bytes=[picture])
-        assert code == "INVALID_ARGUMENT" and ("3000000 are allowed" in line or "larger than any" in line), line
+        assert code == "INVALID_ARGUMENT" and "3000000 are allowed" in line, line
     code, line = server.refused("compress", image_bytes=[_claiming(1000, 1600)] * 2)
     assert code == "INVALID_ARGUMENT" and "the request has 3200000 pixels" in line
     assert server.metric("process_resident_memory_bytes") - before < 200 << 20
@@ -172,9 +172,9 @@ def test_cancelled_request_leaves_the_queue_and_a_full_queue_refuses_at_once(ser
 def test_cancelled_request_that_is_under_way_keeps_its_worker(server, flat, until):
     under_way = server.prediction.Predict.future(server.request("compress", image_bytes=[flat(1000, 1500)]))
     until(lambda: server.metric("lic_running") == 1)
-    under_way.cancel()
     requests = server.metric("lic_requests_total")
-    until(lambda: server.metric("lic_requests_total") > requests or 'code="CANCELLED"' in server.http("/metrics")[1])
+    under_way.cancel()
+    until(lambda: server.metric("lic_requests_total") > requests)
     assert server.metric("lic_running") == 1
     until(lambda: server.metric("lic_running") == 0)
 
