@@ -24,6 +24,7 @@ from lic.bitstream import Header, Record
 from lic.coded import Coded
 from lic.errors import DataError, UsageError
 from lic.latents import Latents, latent_box
+from lic.qualities import settled
 from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, fits_whole, tile_of
 
 if TYPE_CHECKING:
@@ -62,19 +63,8 @@ class Codec:
         return bool(self._preset.lambdas)
 
     def settled_quality(self, quality: float | None) -> float:
-        """The quality that a file will have: the nearest half, a default where none is given, 0 for models of one rate.
-
-        Raises:
-          UsageError: it is not within 1..100, or the model has one rate.
-        """
-        if not self.variable:
-            if quality is not None:
-                raise UsageError("this model has one rate and takes no quality: give one of many rates")
-            return 0
-        quality = config.DEFAULT_QUALITY if quality is None else quality
-        if not config.QUALITIES[0] <= quality <= config.QUALITIES[1]:
-            raise UsageError(f"the quality {quality:g} is not within {config.QUALITIES[0]:g}..{config.QUALITIES[1]:g}")
-        return bitstream.quality_of(bitstream.quality_byte(quality))
+        """As `lic.qualities.settled`."""
+        return settled(quality, self._preset)
 
     def check_effort(self, effort: int) -> None:
         """Raises a UsageError where there is no such effort, or this model can make none."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import config
-from lic import codecs, files, registry, resources
+from lic import codecs, files, qualities, registry, resources
 from lic.errors import DataError, UsageError, UserError
 
 RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
@@ -112,26 +112,20 @@ def _label(a: argparse.Namespace) -> str:
         if a.model:
             resources.locate(_model(a.model))
         return "decompress"
-    weights_id, variable = _identity(_model(a.model))
-    if not variable:
-        if a.quality is not None:
-            raise UsageError("the model has one rate: --quality goes with models of many rates")
-        return f"compress {weights_id}{' measure' * a.measure}"
-    quality = config.DEFAULT_QUALITY if a.quality is None else a.quality
-    if not config.QUALITIES[0] <= quality <= config.QUALITIES[1]:
-        raise UsageError(f"the quality {quality:g} is not within {config.QUALITIES[0]:g}..{config.QUALITIES[1]:g}")
-    return f"compress {weights_id} quality {quality:g}{' measure' * a.measure}"
+    weights_id, preset = _identity(_model(a.model))
+    quality = qualities.settled(a.quality, preset)
+    return f"compress {weights_id}{f' quality {quality:g}' if quality else ''}{' measure' * a.measure}"
 
 
-def _identity(model: str) -> tuple[str, bool]:
-    """The weights id of a saved or exported model, and whether it has many rates; read without TensorFlow."""
+def _identity(model: str) -> tuple[str, config.Preset]:
+    """The weights id of a saved or exported model, and its preset; read without TensorFlow."""
     folder = resources.locate(model)
     for name in (resources.MODEL, resources.SAVED_ABOUT):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             try:
                 about = json.loads(files.read_bytes(path))
-                return about["weights_id"], bool(registry.described(about).lambdas)
+                return about["weights_id"], registry.described(about)
             except (ValueError, KeyError, TypeError):
                 raise DataError(f"no model in '{files.shown(folder)}': {name} is broken") from None
     raise UsageError(f"'{files.shown(folder)}' is a training run: give the model that it saved")

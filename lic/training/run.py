@@ -206,13 +206,13 @@ class Run:
         with self.average.in_place():
             return self.validation()
 
-    def save(self, folder: str, half: bool = False) -> bytes:
+    def save(self, folder: str) -> bytes:
         """Writes the model (its averaged weights, if there are any) with fresh range-coding tables."""
         make("model_path", folder)
         about = dataclasses.asdict(self.settings)
         with self.average.in_place():
             self.model.freeze()
-            identity = weights.save(self.model, self.script, folder, half, training=about, steps=int(self.steps))
+            identity = weights.save(self.model, self.script, folder, training=about, steps=int(self.steps))
         graph_storing.save(folder)
         reports.say(f"model {identity.hex()} saved in '{folder}'")
         return identity

@@ -1,0 +1,29 @@
+"""A trained model takes the place of the bundled one."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+
+import lic
+from lic import graph_storing, registry, resources, weights
+from tools import bundle
+
+
+def test_trained_model_becomes_the_bundled_one(tmp_path, monkeypatch, capsys):
+    trained, target = tmp_path / "trained", tmp_path / "hypmqw2022-nano"
+    model = registry.build("hypmqw2022", registry.preset("hypmqw2022", "tiny-variable"))
+    model.freeze()
+    weights.save(model, "hypmqw2022", str(trained), training={"seed": 7}, steps=3, note="not for others")
+    graph_storing.save(str(trained))
+    monkeypatch.setattr(resources, "bundled", lambda script: str(target) if script == "hypmqw2022" else None)
+    monkeypatch.setattr(sys, "argv", ["bundle", str(trained)])
+    bundle.main()
+    about = json.loads((target / "model.json").read_text())
+    assert (about["training"], about["steps"], "note" in about) == ({"seed": 7}, 3, False)
+    assert about["weights_id"] in capsys.readouterr().out
+    assert (target / "weights.npz").stat().st_size < 0.6 * (trained / "weights.npz").stat().st_size
+    codec, x = lic.load(str(target)), np.zeros((64, 64, 3), np.uint8)
+    assert codec.decompress(codec.compress(x)).shape == x.shape

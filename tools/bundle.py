@@ -1,0 +1,41 @@
+"""Makes a trained model the bundled one of its script: half the bytes, in float16, with its graphs beside it.
+
+    python -m tools.bundle build/nano/model
+
+What is to be made anew after that: the report of Kodak, README's tables, `tests/files`, the card and the notebooks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from lic import environment, resources
+from lic.errors import UserError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="MODEL", help="a folder that `train` saved a model to")
+    folder = parser.parse_args().folder
+    environment.prepare()
+    try:
+        print(_bundle(folder))
+    except UserError as error:
+        parser.exit(error.exit_code, f"bundle: {error}\n")
+
+
+def _bundle(source: str) -> str:
+    """Puts it into the place of the script's bundled model, and says so."""
+    from lic import graph_storing, weights
+    about, arrays = weights.read(source)
+    target = resources.bundled(about["script"])
+    told = {name: about[name] for name in ("training", "steps") if name in about}
+    identity = weights.save(weights.build(about, arrays), about["script"], target, half=True, **told)
+    graph_storing.save(target)
+    size = sum(os.path.getsize(os.path.join(target, name)) for name in os.listdir(target))
+    return f"model {identity.hex()} in '{target}', {size:,} bytes"
+
+
+if __name__ == "__main__":
+    main()
