@@ -2,8 +2,8 @@
 
 Signatures `compress` (image_bytes -> file_bytes) and `decompress` (file_bytes -> image_bytes, PNG), batches of strings
 first; models with many rates have `compress_at` besides, which takes a quality for each picture (1..100). Names that
-end in `_bytes` make TF Serving's REST send base64. Pictures are decoded in the graph: JPEG, PNG, BMP and the first
-frame of a GIF. Besides, `compress_pixels` and `decompress_pixels` of `lic.file_graph.FileGraph`.
+end in `_bytes` make TF Serving's REST send base64. Pictures are decoded in the graph (`lic.graph_images`). Besides,
+`compress_pixels` and `decompress_pixels` of `lic.file_graph.FileGraph`.
 
 Loading one needs `import tensorflow_compression` for its range-coding operations, and nothing of this project. The
 project itself takes the functions that stand beside (`lic.graph_storing`) and the SavedModel's weights, which is three
@@ -14,37 +14,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import tensorflow as tf
 
-from lic import drafts, files, graph_storing, resources
+from lic import drafts, files, graph_images, graph_storing, resources
 from lic.codec import Codec
 from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
-
-
-def _decode_picture(contents: tf.Tensor) -> tf.Tensor:
-    """Encoded bytes -> uint8 (h, w, 3)."""
-    pixels = tf.cond(
-        tf.io.is_jpeg(contents),
-        lambda: tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE"),   # as Pillow decodes
-        lambda: tf.io.decode_image(contents, 3, expand_animations=False))
-    return tf.ensure_shape(pixels, (None, None, 3))
 
 
 def _signatures(graph: FileGraph, default_quality: float) -> dict:
     """The signatures; the default quality is 0 for models of one rate."""
     strings, qualities = tf.TensorSpec((None,), tf.string, "image_bytes"), tf.TensorSpec((None,), tf.float32, "quality")
 
-    @tf.function(input_signature=[strings, qualities], autograph=False)
-    def compress_at(image_bytes, quality):
-        files_ = tf.map_fn(lambda each: graph.compress_pixels(_decode_picture(each[0]), each[1]),
+    def coded(image_bytes, quality):
+        files_ = tf.map_fn(lambda each: graph.compress_pixels(graph_images.decode(each[0]), each[1]),
                            (image_bytes, quality), fn_output_signature=tf.string)
         return {"file_bytes": tf.ensure_shape(files_, strings.shape)}
 
+    @tf.function(input_signature=[strings, qualities], autograph=False)
+    def compress_at(image_bytes, quality):
+        with tf.control_dependencies([_demand_as_many(tf.size(quality), tf.size(image_bytes))]):
+            return coded(image_bytes, tf.identity(quality))
+
     @tf.function(input_signature=[strings], autograph=False)
     def compress(image_bytes):
-        return compress_at(image_bytes, tf.fill(tf.shape(image_bytes), default_quality))
+        return coded(image_bytes, tf.fill(tf.shape(image_bytes), default_quality))
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "file_bytes")], autograph=False)
     def decompress(file_bytes):
@@ -54,6 +50,11 @@ def _signatures(graph: FileGraph, default_quality: float) -> dict:
 
     signatures = {"compress": compress, "decompress": decompress}
     return {**signatures, "compress_at": compress_at} if default_quality else signatures
+
+
+def _demand_as_many(qualities: tf.Tensor, pictures: tf.Tensor) -> tf.Operation:
+    line = tf.strings.format("{} qualities for {} pictures: give one for each", (qualities, pictures))
+    return tf.raw_ops.Assert(condition=qualities == pictures, data=[line])
 
 
 def save(codec: Codec, folder: str) -> None:
@@ -72,8 +73,15 @@ def save(codec: Codec, folder: str) -> None:
         with drafts.folder(folder) as draft:
             _write(codec, draft)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DataError(f"'{files.shown(folder)}' can't be written: {reason}") from None
+        raise DataError(f"'{files.shown(folder)}' can't be written: {_reason_of(error)}") from None
+
+
+def _reason_of(error: OSError | tf.errors.OpError) -> str:
+    """In a few words; TensorFlow puts names of functions before the system's, and of operations behind them."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}; give another place"
+    words = re.sub(r" \[Op:.*", "", str(error.message).splitlines()[0])
+    return f"{words.rpartition('; ')[2] or words}; free some space or give another place"
 
 
 def _write(codec: Codec, folder: str) -> None:

@@ -70,7 +70,7 @@ class FileGraph(tf.Module):
         if many:   # of no use to others, and long to trace for an export
             self.probe = traced(lambda pixels, quality: _probe(model, pixels, quality), one_picture, quality)
         self.compress_pixels = traced(
-            lambda pixels, quality: _compress(self, start, side, n, model.arithmetic.margin, pixels, quality),
+            lambda pixels, quality: _compress(self, start, side, n, many, model.arithmetic.margin, pixels, quality),
             one_picture, quality)
         self.decompress_pixels = traced(
             lambda data: _decompress(self, start, n, many, data), tf.TensorSpec((), tf.string))
@@ -126,9 +126,10 @@ def _if_true(condition, message: str, x: tf.Tensor) -> tf.Tensor:
 
 # The loop over tiles, in the graph ---------------------------------------------------------------------------------
 
-def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, margin: float, pixels, quality) -> tf.Tensor:
+def _compress(graph: FileGraph, start: bytes, side: int, num_strings: int, has_quality: bool, margin: float, pixels,
+              quality) -> tf.Tensor:
     """uint8 (h, w, 3) -> the bytes of a file."""
-    quality_byte = graph_bitstream.quality_byte(quality)
+    quality_byte = graph_bitstream.quality_byte(quality, has_quality)
     quality = graph_bitstream.quality_of(quality_byte)[None]
     size = tf.shape(pixels)[:2]
     height, width = tf.unstack(tf.cast(size, tf.int64))

@@ -135,10 +135,16 @@ def seal(sides: tf.Tensor, tile: tf.Tensor, count: tf.Tensor, number: tf.Tensor,
     return symbols_crc(tf.concat([sides, tf.where(count > 1, tile, 0), [number], words, [phase + 256 * quality]], 0))
 
 
-def quality_byte(quality: tf.Tensor) -> tf.Tensor:
-    """`bitstream.quality_byte` of a float32 scalar, held within its bounds: int32 scalar."""
-    held = tf.clip_by_value(quality, 1, bitstream.MAX_QUALITY)
-    return tf.where(quality > 0, tf.cast(tf.round(bitstream.QUALITY_STEPS * held), tf.int32) - 1, 0)
+def quality_byte(quality: tf.Tensor, has_quality: bool) -> tf.Tensor:
+    """`bitstream.quality_byte` of a float32 scalar, 0 for a model of one rate: int32 scalar.
+
+    Fails where the model takes no such quality, for no decoder would take the file.
+    """
+    most = bitstream.MAX_QUALITY
+    is_one = (quality >= 1) & (quality <= most) if has_quality else quality == 0   # which NaN is not
+    line = f"the quality is not within 1..{most:g}" if has_quality else "the model has one rate: give quality 0"
+    with tf.control_dependencies([_refuse_first([(~is_one, line)])]):
+        return tf.maximum(tf.cast(tf.round(bitstream.QUALITY_STEPS * quality), tf.int32) - 1, 0)
 
 
 def quality_of(byte: tf.Tensor) -> tf.Tensor:

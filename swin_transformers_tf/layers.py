@@ -1,7 +1,7 @@
 """The layers under all others: they compute in the type of their input, whatever type the weights are stored in.
 
-So one set of float32 weights serves float32 training, bfloat16 transforms and what is float64 in the entropy path, and no
-global precision policy is needed.
+So one set of float32 weights serves float32 training, bfloat16 transforms and what is float64 of the entropy path, and
+no global precision policy is needed.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ import config
 from lic import files
 from lic.errors import DataError, UsageError
 
+_AIMS = {"lambda": "lmbda", "distortion": "distortion"}   # of a run, by the flags that set them
+
 
 def make(flag: str, path: str) -> None:
     """Makes a folder that a flag names.
@@ -68,9 +70,18 @@ class Folder:
         if (other["script"], other["preset"]) != (self.script, self.preset):
             raise UsageError(f"'{self.settings.train_path}' holds a run of {other['script']} {other['preset']}: give "
                              "another --train_path")
-        then = other.get("settings")
-        same_rate = isinstance(then, dict) and then.get("learning_rate") == self.settings.learning_rate
+        then = other["settings"] if isinstance(other.get("settings"), dict) else {}
+        self._refuse_another_aim(then)
+        same_rate = then.get("learning_rate") == self.settings.learning_rate
         self.slowed = same_rate and other.get("slowed") is True
+
+    def _refuse_another_aim(self, then: dict) -> None:
+        """Its records would say that what was learned so far had the new aim, too."""
+        here = self.settings.train_path
+        for flag, name in _AIMS.items():
+            if then.get(name, getattr(self.settings, name)) != getattr(self.settings, name):
+                raise UsageError(f"'{here}' holds a run with --{flag} {then[name]}: give the same, or begin another "
+                                 f"with its weights, by another --train_path and --init_from '{here}'")
 
     def make(self) -> None:
         """Also the model's: better now than after the training."""

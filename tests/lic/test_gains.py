@@ -148,6 +148,17 @@ def test_graph_of_exported_models_writes_and_reads_the_same(files, coder, x):
         np.testing.assert_array_equal(coder.graph.decompress_pixels(data), coder.decompress(data))
 
 
+@pytest.mark.parametrize("quality", [0, 0.7, -1, 100.1, np.nan, np.inf])
+def test_graph_makes_no_file_of_a_quality_that_is_none(quality, coder, x):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"the quality is not within 1\.\.100"):
+        coder.graph.compress_pixels(x, quality)
+
+
+def test_graph_of_one_rate_takes_quality_zero_alone(codecs, x):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one rate: give quality 0"):
+        codecs[SCRIPT].graph.compress_pixels(x, 50.0)
+
+
 def test_tiles_have_the_quality_of_their_picture(coder, picture):
     x = picture(150, 200)[0].astype(np.uint8)
     for quality in (5, 90):
@@ -289,5 +300,9 @@ def test_saved_model_takes_a_quality_and_has_a_default(folder, files, x, tmp_pat
     png = png.getvalue()
     made = signatures["compress_at"](image_bytes=tf.constant([png, png]), quality=tf.constant([1.0, 80.0]))
     assert list(made["file_bytes"].numpy()) == [files[1], files[80]]
+    for pictures, qualities in ((1, 2), (2, 1), (0, 1), (1, 0)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{qualities} qualities for {pictures} pictures"):
+            signatures["compress_at"](image_bytes=tf.constant([png] * pictures, tf.string),
+                                      quality=tf.fill([qualities], 50.0))
     assert list(signatures["compress"](image_bytes=tf.constant([png]))["file_bytes"].numpy()) == [files[50]]
     assert lic.load(str(tmp_path / "served")).compress(x, quality=20.5) == files[20.5]

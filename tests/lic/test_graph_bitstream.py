@@ -318,7 +318,7 @@ def test_file_with_a_quality_is_what_python_writes_and_reads(quality):
         before = bitstream.seal(300, 60, tile, number, before, record.seal, record.phase, quality)
         sealed_records.append(dataclasses.replace(record, seal=before))
     data = bitstream.build(bitstream.prefix(Arithmetic.PORTABLE, 0x21, quality, WEIGHTS), 300, 60, sealed_records, tile)
-    assert graph_bitstream.quality_byte(tf.constant(quality, tf.float32)).numpy() == byte
+    assert graph_bitstream.quality_byte(tf.constant(quality, tf.float32), quality > 0).numpy() == byte
     assert graph_bitstream.quality_of(tf.constant(byte)).numpy() == quality == bitstream.parse(data)[0].quality
     packed = graph_bitstream.pack(
         START, tf.constant(300), tf.constant(60), tf.constant(tile), 2, tf.constant([unsealed(r) for r in records]),

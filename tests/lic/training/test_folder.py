@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 
 from lic.errors import DataError, UsageError
-from tests.lic.training.runs import run_of
+from tests.lic.training.runs import MICRO, SCRIPT, run_of
 
 
 def test_folder_of_another_run_is_refused_and_left_alone(settings, tmp_path):
@@ -18,6 +21,18 @@ def test_folder_of_another_run_is_refused_and_left_alone(settings, tmp_path):
         (tmp_path / "run" / "run.json").write_text(text)
         with pytest.raises(DataError, match="can't be read as the description of a run"):
             run_of(settings())
+
+
+@pytest.mark.parametrize(("then", "line"), [
+    ({"lmbda": 0.02}, "holds a run with --lambda 0.02: give the same, or begin another"),
+    ({"distortion": "ms-ssim"}, "holds a run with --distortion ms-ssim: give the same, or begin another")])
+def test_run_with_another_aim_is_not_relabelled(then, line, settings, tmp_path):
+    (tmp_path / "run").mkdir()
+    about = {"script": SCRIPT, "preset": MICRO.name, "settings": {**dataclasses.asdict(settings()), **then}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    with pytest.raises(UsageError, match=line):
+        run_of(settings())
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == about
 
 
 @pytest.mark.parametrize("flag", ["train_path", "model_path"])
