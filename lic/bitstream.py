@@ -229,6 +229,7 @@ def parse(data: bytes) -> tuple[Header, tuple[Record, ...]]:
     Raises:
       DataError: the file is empty, foreign, of another version, truncated, too long or damaged; the text says which.
     """
+    data = bytes(data)   # whoever has a bytearray or a view may change it meanwhile
     flags = check_start(data)
     reader = _Reader(data, PREFIX_BYTES, len(data) - CRC_BYTES)
     outline = _outline(reader, flags)

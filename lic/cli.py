@@ -155,6 +155,11 @@ def _add_against(parser) -> None:
                         help="of jpeg, webp, avif, jpeg2000, jxl; '' for none (default: jpeg,webp,avif)")
 
 
+def _add_keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep", action="store_true",
+                        help="leave outputs that exist as they are, and do the others (default: they are replaced)")
+
+
 def _add_effort(parser) -> None:
     parser.add_argument("--effort", type=_whole(0, config.MAX_EFFORT, "number"), default=0, metavar="STEPS",
                         help="refine each picture's latent by so many steps of gradient descent, each of which takes "
@@ -188,6 +193,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="pictures (also globs in quotes); one picture may be followed by the name of its file, which "
                         "ends in .tfci (default: the picture's name with .tfci added)")
     p.add_argument("--out", metavar="DIR", help="folder for the files (default: beside each picture)")
+    _add_keep(p)
     p.add_argument("--tile", type=int, metavar="PIXELS",
                    help="cut larger pictures into tiles of at most this side, a multiple of 128; 0 for none (default: "
                         "what fits into 2.5 GiB, or into a quarter of the machine's memory)")
@@ -207,6 +213,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
                    help="files (also globs in quotes); one file may be followed by the name of its picture, whose "
                         "ending says the format (default: the file's name with .png added)")
     p.add_argument("--out", metavar="DIR", help="folder for the pictures (default: beside each file)")
+    _add_keep(p)
     p.add_argument("--crop", type=_crop, metavar="X,Y,W,H",
                    help="decode only this part of the picture, in pixels from its left and top")
     p.add_argument("--original", metavar="PICTURE", help="measure the distance to it; prints figures as -V does")

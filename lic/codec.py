@@ -124,8 +124,7 @@ class Codec:
         Raises:
           DataError: it is no such thing.
         """
-        read = images.from_array if isinstance(picture, np.ndarray) else images.from_pil
-        return self.compress_pixels(read(picture).pixels, **options)
+        return self.compress_pixels(images.of(picture).pixels, **options)
 
     def compress_pixels(self, pixels: np.ndarray, tile: int | None = None, verify: bool = False,
                         progress: Progress = iter, quality: float | None = None, effort: int = 0) -> bytes:
@@ -156,10 +155,15 @@ class Codec:
         return data
 
     def compress_batch(self, pictures: Sequence[np.ndarray], quality: float | None = None) -> list[bytes]:
-        """Pictures of one size, uint8 (h, w, 3), coded side by side in one piece each -> the bytes of their files."""
+        """Pictures of one size, uint8 (h, w, 3), coded side by side in one piece each -> the bytes of their files.
+
+        Raises as `compress_pixels`; UsageError where they are none, or differ in size.
+        """
         quality = self.settled_quality(quality)
         for pixels in pictures:
             self._check_sides(pixels)
+        if len({pixels.shape for pixels in pictures}) != 1:
+            raise UsageError("a batch takes pictures of one size, and at least one")
         height, width = pictures[0].shape[:2]
         return [self._file(height, width, [coded], None, quality)
                 for coded in self._encode(np.stack(pictures), Box(0, 0, height, width), quality)]
@@ -267,7 +271,7 @@ class Codec:
         """
         parsed = [self._parse(data) for data in files]
         sizes = {(header.height, header.width, header.tile) for header, _ in parsed}
-        if len(sizes) > 1 or any(tile for *_, tile in sizes):
+        if len(sizes) != 1 or any(tile for *_, tile in sizes):
             raise UsageError("a batch takes files of pictures of one size, in one piece")
         box = Box(0, 0, parsed[0][0].height, parsed[0][0].width)
         y_hat, crcs = self._decode([record for _, (record,) in parsed], box)
@@ -369,6 +373,8 @@ def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int
 
 
 def _region_of(crop: tuple[int, int, int, int], picture: Box) -> Box:
+    if len(crop) != 4:
+        raise UsageError("a crop is x, y, width and height, in pixels")
     x, y, width, height = crop
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > picture.width or y + height > picture.height:
         raise UsageError(f"the crop {x},{y},{width},{height} is not inside the picture of {picture.width} x "

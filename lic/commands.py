@@ -8,6 +8,7 @@ import glob
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from lic.errors import DataError, UsageError, UserError
 SUFFIX = ".tfci"
 Progress = Callable[[Iterable], Iterable]   # wraps steps, as tqdm does
 Bar = Callable[[str], Progress]              # of steps of that name
+_STREAMS = re.compile(r"/dev/std(out|err)|/(dev|proc/self)/fd/[12]")
 
 
 class Stopwatch:
@@ -298,16 +300,32 @@ def demo(script: str, a: argparse.Namespace) -> None:
 def _jobs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) -> list[tuple[str, str]]:
     """(source, target) of each input; refuses what would write over a source or write one file twice."""
     names, target = list(a.inputs), None
+    _refuse_streams(names)
     if len(names) == 2 and is_output(names[1]):
         target = names.pop()
         if a.out:
             raise UsageError("give the name of the output or --out, not both")
-    sources = [path for name in names for path in _expand(name)]
+    sources = list(dict.fromkeys(path for name in names for path in _expand(name)))
     if target and len(sources) > 1:
         raise UsageError(f"{len(sources)} inputs can't go into the one file '{target}': give --out DIR")
     jobs = [(s, target or _target(s, suffix, a.out)) for s in sources]
     _refuse_clashes(jobs)
-    return jobs
+    return _without_done(jobs) if a.keep else jobs
+
+
+def _without_done(jobs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The jobs whose outputs are not there yet."""
+    left = [(source, target) for source, target in jobs if not os.path.lexists(target)]
+    if len(left) < len(jobs):
+        _note(f"{len(jobs) - len(left)} of {len(jobs)} outputs exist and are left as they are")
+    return left
+
+
+def _refuse_streams(names: Iterable[str]) -> None:
+    """What is taken for a picture would be waited for."""
+    for name in names:
+        if name == "-" or _STREAMS.fullmatch(name):
+            raise UsageError(f"'{name}' is a stream: files are written whole, under a name; give names of files")
 
 
 def _expand(name: str) -> list[str]:
@@ -331,7 +349,8 @@ def _refuse_clashes(jobs: list[tuple[str, str]]) -> None:
         if real in sources:
             raise UsageError(f"'{target}' would be written over an input: give another name")
         if real in targets:
-            raise UsageError(f"two inputs would be written to '{target}': compress them in two goes")
+            raise UsageError(f"two inputs would be written to '{target}': take them in two goes, each with an --out "
+                             "of its own (python -m lic.corpus keeps their folders)")
         targets.add(real)
 
 

@@ -127,11 +127,22 @@ def from_pil(image: Image.Image) -> Picture:
     return Picture(np.ascontiguousarray(pixels), tuple(notes))
 
 
+def of(picture: object) -> Picture:
+    """Takes a Pillow image or an array. Raises DataError for anything else, and as `from_pil` and `from_array`."""
+    if isinstance(picture, np.ndarray):
+        return from_array(picture)
+    if not isinstance(picture, Image.Image):
+        raise DataError(f"a picture is a PIL image or an array of uint8, not {type(picture).__name__}: open a "
+                        "file with PIL.Image.open")
+    return from_pil(picture)
+
+
 def from_array(array: np.ndarray) -> Picture:
     """Takes uint8 (h, w, 3), (h, w, 4) with alpha, (h, w, 1) or (h, w) grey. Raises DataError otherwise."""
     array = np.asarray(array)
     if array.dtype != np.uint8:
-        raise DataError(f"a picture has samples of uint8, not {array.dtype}; round and clip them to 0..255")
+        raise DataError(f"a picture has samples of uint8, not {array.dtype}: scale them to 0..255 (0..1 times 255, 16 "
+                        "bits divided by 257), and round them")
     if array.ndim == 2:
         array = array[..., np.newaxis]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
@@ -173,6 +184,8 @@ def encode(pixels: np.ndarray, suffix: str) -> bytes:
 
 def check_suffix(suffix: str) -> None:
     """Raises UsageError where no picture can be written with this suffix (`.png`; upper case too)."""
+    if not suffix:
+        raise UsageError(f"a picture's name ends in what says its format; use one of {' '.join(_WRITERS)}")
     if suffix.lower() not in _WRITERS:
         raise UsageError(f"cannot write a picture as '{_line(suffix)}'; use one of {' '.join(_WRITERS)}")
 

@@ -57,7 +57,7 @@ def outcomes(work: Callable[..., Outcome], jobs: Sequence[tuple], workers: int, 
       workers: threads; with 1 a job is done when its function is called, in the calling thread.
       stop: what the jobs heed; set where the iteration is left early.
     """
-    if workers == 1:
+    if workers <= 1:
         yield from (functools.partial(work, *job) for job in jobs)
         return
     pool, ahead = ThreadPoolExecutor(workers), collections.deque()   # type: ignore[var-annotated]

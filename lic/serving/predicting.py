@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Callable, NamedTuple
+from collections.abc import Awaitable, Mapping
+from typing import Callable, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,8 @@ from lic.serving.refusals import Code, Refusal, of_tensorflow
 from lic.serving.version import Version
 from lic.serving.work import Workers
 
+T = TypeVar("T")
+
 
 class Call(NamedTuple):
     """A signature's name, its inputs, and how an answer is made of the version and the outputs; run by a worker."""
@@ -26,15 +28,23 @@ class Call(NamedTuple):
     write: Callable[[Version, Mapping[str, np.ndarray]], object]
 
 
+async def in_time(answer: Awaitable[T], seconds: float) -> T:
+    """What comes within so many seconds. Raises a Refusal where nothing does."""
+    try:
+        return await asyncio.wait_for(answer, seconds)
+    except asyncio.TimeoutError:
+        raise Refusal(Code.DEADLINE_EXCEEDED, f"the request took longer than {seconds:.3g} seconds") from None
+
+
 class Predictor:
     """Answers requests.
 
     Args:
-      timeout: seconds that a request may take where its client says nothing.
+      timeout: seconds that a request may take where its client says nothing; an attribute, too.
     """
 
     def __init__(self, models: Models, workers: Workers, limits: Limits, metrics: Metrics, timeout: float):
-        self.models, self.workers, self.limits, self._metrics, self._timeout = models, workers, limits, metrics, timeout
+        self.models, self.workers, self.limits, self._metrics, self.timeout = models, workers, limits, metrics, timeout
 
     def require_room(self, door: str) -> None:
         """Raises a Refusal where the queue is full: for those who'd rather know it before they read a request."""
@@ -73,11 +83,8 @@ class Predictor:
             self._metrics.count(known, door, code.name)
 
     async def _in_time(self, name: str, version: Version, read: Callable[[Version], Call], timeout: float | None):
-        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        try:
-            return await asyncio.wait_for(self._in_turn(name, version, read), seconds)
-        except asyncio.TimeoutError:
-            raise Refusal(Code.DEADLINE_EXCEEDED, f"the request took longer than {seconds:.3g} seconds") from None
+        seconds = self.timeout if timeout is None else min(timeout, self.timeout)
+        return await in_time(self._in_turn(name, version, read), seconds)
 
     async def _in_turn(self, name: str, version: Version, read: Callable[[Version], Call]):
         self.models.use(version)

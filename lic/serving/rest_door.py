@@ -18,12 +18,15 @@ from google.protobuf import json_format
 from lic.errors import UsageError
 from lic.serving import json_tensors, statuses
 from lic.serving.metrics import CONTENT_TYPE, Metrics
-from lic.serving.predicting import Call, Predictor
+from lic.serving.predicting import Call, Predictor, in_time
 from lic.serving.refusals import Code, Refusal
 from lic.serving.version import Version
 
 _MODEL = r"/v1/models/{name:[^/:]+}"
 _VERSION = r"/versions/{version:\d{1,18}}"
+
+_SILENT = logging.getLogger(f"{__name__}.malformed")   # aiohttp would log a stack for each request that is no HTTP
+_SILENT.disabled = True
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,7 +47,7 @@ class Door:
         app.router.add_get("/monitoring/prometheus/metrics", self._page)   # the stock server's place
         # A client that goes away gives up its request.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, auto_decompress=False,
-                                     shutdown_timeout=grace)
+                                     shutdown_timeout=grace, logger=_SILENT)
 
     async def open(self, host: str, port: int) -> int:
         """Listens, and returns the port, which is another than 0. Raises UsageError where it can't."""
@@ -67,7 +70,8 @@ class Door:
         if (request.content_length or 0) > self._predictor.limits.request_bytes:
             raise web.HTTPRequestEntityTooLarge(self._predictor.limits.request_bytes, request.content_length or 0)
         self._predictor.require_room("rest")
-        read = functools.partial(_call, await request.read(), self._predictor)
+        body = await in_time(request.read(), self._predictor.timeout)   # some clients never send what they announce
+        read = functools.partial(_call, body, self._predictor)
         return _json(await self._predictor.answer("rest", *_asked(request), read))
 
     async def _status(self, request: web.Request) -> web.Response:

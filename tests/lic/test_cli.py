@@ -129,7 +129,11 @@ MISUSE = [  # (arguments, exit code, what the line says)
     (["compress", "picture.png", "picture.tfci", "--out", "."], 2, "not both"),
     (["compress", "picture.png", "no-model/../picture.png", "--out", "o"], 2, "two inputs would be written to"),
     (["compress", "file.tfci", "./file.tfci"], 2, "would be written over an input"),
-    (["decompress", "file.tfci", "./cut.tfci", "file.tfci"], 2, "two inputs would be written to"),
+    (["decompress", "file.tfci", "cut.tfci", "./file.tfci"], 2, "two inputs would be written to"),
+    (["compress", "picture.png", "/dev/stdout"], 2, "'/dev/stdout' is a stream"),
+    (["compress", "-"], 2, "'-' is a stream"),
+    (["decompress", "file.tfci", "/proc/self/fd/1"], 2, "'/proc/self/fd/1' is a stream"),
+    (["decompress", "file.tfci", "restored"], 2, "a picture's name ends in what says its format"),
     (["decompress", "file.tfci", "restored.xyz"], 2, ".xyz"),
     (["decompress", "file.tfci", "cut.tfci", "--original", "picture.png"], 2, "--original goes with one file"),
     (["decompress", "file.tfci"], 1, "made by model 01020304 of lsk2023 tiny, which is not bundled: give its folder"),
@@ -435,6 +439,18 @@ def test_unwritable_target_is_one_line(here, saved, pictures, tmp_path):
                               "--model_path", saved["hypmqw2022"])
         assert (code, out, len(err)) == (1, "", 1) and f"cannot write {target}: " in err[0], err
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_exists_is_replaced_or_with_keep_left_as_it_is(here, saved, pictures, tmp_path):
+    (tmp_path / "one.png.tfci").write_text("mine")
+    words = ("compress", pictures / "one.png", pictures / "one.png", "--out", ".", "--model_path", saved["hypmqw2022"])
+    assert here("hypmqw2022", *words, "--keep") == (0, "", ["1 of 1 outputs exist and are left as they are"])
+    assert (tmp_path / "one.png.tfci").read_text() == "mine"
+    (tmp_path / "one.png.tfci").unlink()
+    assert here("hypmqw2022", *words, "--keep")[0] == 0
+    made = (tmp_path / "one.png.tfci").read_bytes()
+    (tmp_path / "one.png.tfci").write_text("mine")
+    assert here("hypmqw2022", *words)[0] == 0 and (tmp_path / "one.png.tfci").read_bytes() == made
 
 
 def test_folder_named_like_a_script_is_a_folder(here, saved, pictures, tmp_path):

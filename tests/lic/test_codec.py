@@ -95,6 +95,31 @@ def test_what_is_no_picture_is_refused_in_one_line(wrong, codecs):
     assert "\n" not in str(error.value)
 
 
+def test_path_is_told_how_to_become_a_picture(codecs):
+    with pytest.raises(DataError, match="a PIL image or an array of uint8, not str: open a file with PIL"):
+        codecs["zyc2022"].compress("picture.png")
+
+
+def test_bytes_may_come_in_any_buffer(codecs, pixels):
+    data = codecs["hypmqw2022"].compress(pixels(40, 50))
+    for buffer in (bytearray(data), memoryview(data)):
+        np.testing.assert_array_equal(codecs["hypmqw2022"].decompress(buffer), codecs["hypmqw2022"].decompress(data))
+
+
+def test_batches_of_nothing_or_of_several_sizes_are_misuse(codecs, pixels):
+    codec_ = codecs["hypmqw2022"]
+    for batch in ([], [pixels(40, 50), pixels(50, 40)]):
+        with pytest.raises(UsageError, match="of one size"):
+            codec_.compress_batch(batch)
+        with pytest.raises(UsageError, match="of one size"):
+            codec_.decompress_batch([codec_.compress(x) for x in batch])
+
+
+def test_crop_has_four_numbers(codecs, pixels):
+    with pytest.raises(UsageError, match="a crop is x, y, width and height"):
+        codecs["hypmqw2022"].decompress(codecs["hypmqw2022"].compress(pixels(40, 50)), crop=(1, 2, 3))
+
+
 # What a decoder refuses -------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,21 @@ def test_second_signal_ends_what_is_under_way(how, toy, serving, until):
         assert server.process.returncode == -how and request.exception()
 
 
+def test_body_that_never_comes_and_what_is_no_http_cost_a_worker_and_the_log_nothing(toy, serving):
+    with serving(f"tiny={toy}", "--timeout", "0.5") as server:
+        def answer(data: bytes) -> bytes:
+            with socket.create_connection(server.rest.removeprefix("http://").split(":"), timeout=20) as door:
+                door.sendall(data)
+                return door.recv(1000)
+
+        start = b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: x\r\nContent-Length: "
+        assert b"the request took longer than 0.5 seconds" in answer(start + b"100\r\n\r\nabc")
+        for malformed in (b"GET / HTTP/9.9\r\n\r\n", start + b"-5\r\n\r\n", b"GET /" + bytes(100) + b"\r\n\r\n"):
+            assert answer(malformed).startswith(b"HTTP/1.")
+        assert server.predict("nap", seconds=0.0)
+        assert server.stop() == "closing: requests under way are finished\n"
+
+
 @pytest.mark.slow
 def test_request_takes_no_longer_than_the_server_allows(toy, serving):
     with serving(f"tiny={toy}", "--timeout", "0.5") as server:
