@@ -18,6 +18,7 @@ from typing import NamedTuple
 from lic.errors import DataError
 
 MAGIC = b"\xf1LIC"  # the first byte is no ASCII and no valid UTF-8: a transfer in text mode breaks it visibly
+SUFFIX = ".tfci"
 VERSION = 2
 PREFIX_BYTES = 12
 CRC_BYTES = 4

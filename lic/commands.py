@@ -20,7 +20,6 @@ import config
 from lic import bitstream, environment, files, memory, overlap, registry, resources, tiling
 from lic.errors import DataError, UsageError, UserError
 
-SUFFIX = ".tfci"
 Progress = Callable[[Iterable], Iterable]   # wraps steps, as tqdm does
 Bar = Callable[[str], Progress]              # of steps of that name
 _STREAMS = re.compile(r"/dev/std(out|err)|/(dev|proc/self)/fd/[12]")
@@ -65,7 +64,7 @@ def compress(script: str, a: argparse.Namespace) -> int:
     """`compress`: pictures to files."""
     if a.tile is not None:
         tiling.check_side(a.tile)
-    jobs = _jobs(a, SUFFIX, is_output=lambda name: name.lower().endswith(SUFFIX))
+    jobs = _jobs(a, bitstream.SUFFIX, is_output=lambda name: name.lower().endswith(bitstream.SUFFIX))
     folder = _model_folder(script, a.model_path)
     watch = Stopwatch()
     with watch("start"):
@@ -130,7 +129,7 @@ def _nearest_quality(coder, pixels, a: argparse.Namespace) -> tuple[float, list[
 
 def decompress(script: str, a: argparse.Namespace) -> int:
     """`decompress`: files to pictures, each with the model that made it."""
-    jobs = _jobs(a, ".png", is_output=lambda name: not name.lower().endswith(SUFFIX))
+    jobs = _jobs(a, ".png", is_output=lambda name: not name.lower().endswith(bitstream.SUFFIX))
     if a.original and len(jobs) > 1:
         raise UsageError("--original goes with one file")
     given = _model_folder(script, a.model_path) if a.model_path else None

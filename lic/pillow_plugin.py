@@ -27,7 +27,7 @@ from PIL import Image, ImageFile
 from lic import bitstream, codecs
 from lic.errors import DataError, UsageError
 
-FORMAT, SUFFIX, MIME = "TFCI", ".tfci", "image/x-tfci"
+FORMAT, MIME = "TFCI", "image/x-tfci"
 
 _INFO_OF_CHUNK = {"ICCP": "icc_profile", "EXIF": "exif", "XMP ": "xmp"}
 _EXIF_START = b"Exif\0\0"   # of a JPEG segment, which Pillow puts before the block itself
@@ -42,7 +42,7 @@ def register(*folders: str) -> None:
     models = codecs.Codecs(folders, "give its folder to lic.pillow_plugin.register")
     Image.register_open(FORMAT, functools.partial(_File, models), _accept)
     Image.register_save(FORMAT, functools.partial(_save, models))
-    Image.register_extension(FORMAT, SUFFIX)
+    Image.register_extension(FORMAT, bitstream.SUFFIX)
     Image.register_mime(FORMAT, MIME)
 
 

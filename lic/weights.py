@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from lic import files, registry
 from lic.errors import DataError
+from lic.resources import MODEL
 
 ID_BYTES = 4
 _KEY = re.compile(r"weights/(.+)/\.ATTRIBUTES/VARIABLE_VALUE")   # of a `FileGraph` in a checkpoint
@@ -105,7 +106,7 @@ def save(model, script: str, folder: str, half: bool = False, **about) -> bytes:
     description = {**registry.describe(script, model.preset), "weights_id": identity.hex(), **about}
     os.makedirs(folder, exist_ok=True)
     files.write_atomically(os.path.join(folder, "weights.npz"), buffer.getvalue())
-    files.write_atomically(os.path.join(folder, "model.json"), (json.dumps(description, indent=2) + "\n").encode())
+    files.write_atomically(os.path.join(folder, MODEL), (json.dumps(description, indent=2) + "\n").encode())
     return identity
 
 
@@ -115,7 +116,7 @@ def describe(folder: str) -> dict:
     Raises:
       DataError: the folder holds no model.
     """
-    path = os.path.join(folder, "model.json")
+    path = os.path.join(folder, MODEL)
     try:
         with open(path, encoding="utf-8") as file:
             about = json.load(file)

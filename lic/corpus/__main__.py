@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import config
-from lic import codecs, files, qualities, registry, resources
+from lic import bitstream, codecs, files, qualities, registry, resources
 from lic.errors import DataError, UsageError, UserError
 
 RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
@@ -82,7 +82,7 @@ def run(a: argparse.Namespace, flags: list[str]) -> int:
     inputs, out = (path if not storage.is_local(path) else os.path.abspath(path) for path in (a.inputs, a.out))
     if not storage.matches(pipeline.patterns_of(inputs)):
         raise UsageError(f"'{a.inputs}' matches no file")
-    task = Task(out, ".tfci" if a.command == "compress" else ".png", label)
+    task = Task(out, bitstream.SUFFIX if a.command == "compress" else ".png", label)
     options, work = pipeline.options_of(a.runner, a.workers, flags), _work(a)
     try:
         counted = pipeline.run(inputs, task, work, a.batch, options)

@@ -53,7 +53,7 @@ class File:
 
 def is_file(path: str) -> bool:
     """Whether it has the first bytes, or at least the name, of a .tfci."""
-    return path.lower().endswith(".tfci") or files.read_bytes(path)[:4] == bitstream.MAGIC
+    return path.lower().endswith(bitstream.SUFFIX) or files.beginning(path, 4) == bitstream.MAGIC
 
 
 def picture(path: str) -> Picture:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 import config
-from lic import files
+from lic import bitstream, files
 from lic.demo import desk, heat, views
 from lic.errors import UserError
 from lic.evaluation.classical import Classical
@@ -155,7 +155,7 @@ class Page:
                 self.below: gr.Column(visible=True), **self._mapped(picture)}
 
     def _file_of(self, picture: desk.Picture) -> Any:
-        path = os.path.join(tempfile.mkdtemp(dir=self.folder), f"{picture.name}.tfci")
+        path = os.path.join(tempfile.mkdtemp(dir=self.folder), picture.name + bitstream.SUFFIX)
         files.write_atomically(path, picture.found[0].data)
         return gr.DownloadButton(value=path, visible=True)
 

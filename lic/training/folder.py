@@ -9,6 +9,7 @@ import os
 import config
 from lic import files
 from lic.errors import DataError, UsageError
+from lic.resources import RUN
 
 _AIMS = {"lambda": "lmbda", "distortion": "distortion"}   # of a run, by the flags that set them
 
@@ -31,7 +32,7 @@ def make(flag: str, path: str) -> None:
 def read(path: str) -> dict | None:
     """What run.json says: `script`, `preset` and `settings`; None where there is none, or none of ours."""
     try:
-        with open(os.path.join(path, "run.json"), encoding="utf-8") as file:
+        with open(os.path.join(path, RUN), encoding="utf-8") as file:
             about = json.load(file)
         return {**about, "script": str(about["script"]), "preset": str(about["preset"])}
     except (OSError, ValueError, KeyError, TypeError):
@@ -61,7 +62,7 @@ class Folder:
         Raises:
           UsageError: something else is trained there. DataError: it can't be read.
         """
-        if not os.path.exists(self.path("run.json")):
+        if not os.path.exists(self.path(RUN)):
             return
         other = read(self.settings.train_path)
         if other is None:
@@ -93,4 +94,4 @@ class Folder:
         """Writes down what is trained; only once it is sure that this run can go on with what stands there."""
         about = {"script": self.script, "preset": self.preset, "settings": dataclasses.asdict(self.settings),
                  "slowed": self.slowed}
-        files.write_atomically(self.path("run.json"), json.dumps(about, indent=2).encode())
+        files.write_atomically(self.path(RUN), json.dumps(about, indent=2).encode())
