@@ -13,6 +13,9 @@ import os
 from lic import environment, resources
 from lic.errors import UserError
 
+# Of the settings of a training: where things lay, which is nobody's business.
+_PLACES = ("train_glob", "train_path", "model_path", "init_from", "validation_glob", "tfds")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -30,8 +33,9 @@ def _bundle(source: str) -> str:
     from lic import graph_storing, weights
     about, arrays = weights.read(source)
     target = resources.bundled(about["script"])
-    told = {name: about[name] for name in ("training", "steps") if name in about}
-    identity = weights.save(weights.build(about, arrays), about["script"], target, half=True, **told)
+    how = {name: value for name, value in about.get("training", {}).items() if name not in _PLACES}
+    identity = weights.save(weights.build(about, arrays), about["script"], target, half=True, training=how,
+                            steps=about.get("steps"))
     graph_storing.save(target)
     size = sum(os.path.getsize(os.path.join(target, name)) for name in os.listdir(target))
     return f"model {identity.hex()} in '{target}', {size:,} bytes"
