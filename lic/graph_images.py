@@ -30,8 +30,13 @@ def _of_jpeg(contents):
 
 
 def _of_png(contents):
-    pixels = tf.cast(tf.io.decode_png(contents, 4), tf.int32)
+    pixels = tf.io.decode_png(contents, 4)
     colour, alpha = pixels[..., :3], pixels[..., 3:]
+    return tf.cond(tf.reduce_all(alpha == 255), lambda: colour, lambda: _over_white(colour, alpha))
+
+
+def _over_white(colour, alpha):
+    colour, alpha = (tf.cast(each, tf.int32) for each in (colour, alpha))
     weighed = colour * alpha + 255 * (255 - alpha) + 128
     return tf.cast((weighed // 256 + weighed) // 256, tf.uint8)   # a division by 255, rounded as Pillow's
 
