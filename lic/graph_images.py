@@ -30,13 +30,21 @@ def _of_jpeg(contents):
 
 
 def _of_png(contents):
-    pixels = tf.io.decode_png(contents, 4)
+    # Of a palette of fewer than 8 bits that has no alpha, TensorFlow makes one that is no 255.
+    return tf.cond(_has_alpha(contents), lambda: _over_white(tf.io.decode_png(contents, 4)),
+                   lambda: tf.io.decode_png(contents, 3))
+
+
+def _has_alpha(contents):
+    """Whether a PNG's header says so, or a chunk that stands before its pixels."""
+    colour_type = tf.strings.substr(contents, tf.minimum(25, tf.strings.length(contents)), 1)
+    chunks = tf.strings.split(contents, "IDAT", 1)[0]
+    return (colour_type == b"\4") | (colour_type == b"\6") | (tf.size(tf.strings.split(chunks, "tRNS", 1)) > 1)
+
+
+def _over_white(pixels):
+    pixels = tf.cast(pixels, tf.int32)
     colour, alpha = pixels[..., :3], pixels[..., 3:]
-    return tf.cond(tf.reduce_all(alpha == 255), lambda: colour, lambda: _over_white(colour, alpha))
-
-
-def _over_white(colour, alpha):
-    colour, alpha = (tf.cast(each, tf.int32) for each in (colour, alpha))
     weighed = colour * alpha + 255 * (255 - alpha) + 128
     return tf.cast((weighed // 256 + weighed) // 256, tf.uint8)   # a division by 255, rounded as Pillow's
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 import lic
-from lic import bitstream, cli, codec, export, images, stored_graph
+from lic import bitstream, cli, codec, export, graph_images, images, stored_graph
 from lic.errors import DataError, UsageError
 from lic.stored_graph import StoredGraph
 
@@ -274,4 +274,4 @@ def test_jpeg_is_decoded_in_the_graph_as_pillow_decodes_it(picture):
         Image.fromarray(picture(61, 83, seed=2)[0].astype(np.uint8)).save(stored, "JPEG", subsampling=subsampling)
         stored.seek(0)
         np.testing.assert_array_equal(
-            export._decode_picture(tf.constant(stored.getvalue())), images.from_pil(Image.open(stored)).pixels)
+            graph_images.decode(tf.constant(stored.getvalue())), images.from_pil(Image.open(stored)).pixels)

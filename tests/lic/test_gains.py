@@ -154,11 +154,6 @@ def test_graph_makes_no_file_of_a_quality_that_is_none(quality, coder, x):
         coder.graph.compress_pixels(x, quality)
 
 
-def test_graph_of_one_rate_takes_quality_zero_alone(codecs, x):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="one rate: give quality 0"):
-        codecs[SCRIPT].graph.compress_pixels(x, 50.0)
-
-
 def test_tiles_have_the_quality_of_their_picture(coder, picture):
     x = picture(150, 200)[0].astype(np.uint8)
     for quality in (5, 90):

@@ -309,6 +309,12 @@ def test_appended_bytes_are_refused_with_and_without_a_fitting_crc(served, data)
     assert refusal(served.file, sealed(data[:-4] + b"\0")) == bitstream.TRAILING
 
 
+def test_model_of_one_rate_takes_quality_zero_alone():
+    assert graph_bitstream.quality_byte(tf.constant(0.0), False).numpy() == 0
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one rate: give quality 0"):
+        graph_bitstream.quality_byte(tf.constant(50.0), False)
+
+
 @pytest.mark.parametrize("quality", [1, 1.5, 37, 100])
 def test_file_with_a_quality_is_what_python_writes_and_reads(quality):
     byte, tile = bitstream.quality_byte(quality), (64, 192)

@@ -57,12 +57,21 @@ def test_png_lies_over_white(channels, scene):
     assert_read_alike(stored(scene[..., :channels].squeeze(), "PNG"))
 
 
-def test_palette_with_a_transparent_colour_lies_over_white():
-    pixels = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16), "P")
-    pixels.putpalette([(7 * i) % 256 for i in range(768)])
+@pytest.mark.parametrize("transparent", [None, 1])
+@pytest.mark.parametrize("colours", [2, 8, 200])
+def test_palette_lies_over_white_where_a_colour_of_it_is_transparent(colours, transparent, scene):
+    image, buffer = Image.fromarray(scene[..., :3]).quantize(colours), io.BytesIO()
+    image.save(buffer, "PNG", **({} if transparent is None else {"transparency": transparent}))
+    white = (assert_read_alike(buffer.getvalue()) == 255).all(-1)
+    assert transparent is None or white[np.asarray(image) == transparent].all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_transparent_colour_without_a_palette_is_white(mode, scene):
     buffer = io.BytesIO()
-    pixels.save(buffer, "PNG", transparency=33)
-    assert (assert_read_alike(buffer.getvalue())[2, 1] == 255).all()
+    colour = tuple(map(int, scene[0, 0, :3])) if mode == "RGB" else 0
+    Image.fromarray(scene[..., :3]).convert(mode).save(buffer, "PNG", transparency=colour)
+    assert_read_alike(buffer.getvalue())
 
 
 @pytest.mark.parametrize("kind", ["BMP", "GIF", "PNG", "JPEG"])
