@@ -149,34 +149,43 @@ def test_oversized_requests_are_refused_before_they_are_decoded(server, png):
     assert server.metric("process_resident_memory_bytes") - before < 200 << 20
 
 
-def test_cancelled_request_leaves_the_queue_and_a_full_queue_refuses_at_once(server, flat, until):
-    small, done = server.request("compress", image_bytes=[flat(16, 16)]), server.metric("lic_work_seconds_count")
-    under_way = [server.prediction.Predict.future(server.request("compress", image_bytes=[flat(1500, 1900)]))
-                 for _ in range(2)]
-    until(lambda: server.metric("lic_running") == 2)
-    waiting = [server.prediction.Predict.future(small) for _ in range(3)]
-    until(lambda: server.metric("lic_waiting") == 3)
-    code, line = server.refused("compress", image_bytes=[flat(16, 16)])
+@pytest.fixture(scope="module")
+def sleeper(toy, serving):
+    """A server whose requests take as long as they say: two workers, a queue of three."""
+    with serving(f"tiny={toy}", "--workers", 2, "--queue", 3) as running:
+        yield running
+
+
+def _naps(sleeper, count: int, seconds: float) -> list:
+    return [sleeper.prediction.Predict.future(sleeper.request("nap", seconds=seconds)) for _ in range(count)]
+
+
+def test_cancelled_request_leaves_the_queue_and_a_full_queue_refuses_at_once(sleeper, until):
+    done, under_way = sleeper.metric("lic_work_seconds_count"), _naps(sleeper, 2, 5.0)
+    until(lambda: sleeper.metric("lic_running") == 2)
+    waiting = _naps(sleeper, 3, 0.0)
+    until(lambda: sleeper.metric("lic_waiting") == 3)
+    code, line = sleeper.refused("nap", seconds=0.0)
     assert code == "RESOURCE_EXHAUSTED" and "the queue is full" in line
-    status, answer = server.http("/v1/models/tiny:predict", {"instances": []})
+    status, answer = sleeper.http("/v1/models/tiny:predict", {"instances": []})
     assert status == 429 and "the queue is full" in answer["error"]
     waiting.pop().cancel()
-    until(lambda: server.metric("lic_waiting") == 2)
-    assert server.refused("compress", image_bytes=[flat(16, 16)], timeout=0.2)[0] == "DEADLINE_EXCEEDED"
-    until(lambda: server.metric("lic_waiting") == 2)
+    until(lambda: sleeper.metric("lic_waiting") == 2)
+    assert sleeper.refused("nap", seconds=0.0, timeout=0.2)[0] == "DEADLINE_EXCEEDED"
+    until(lambda: sleeper.metric("lic_waiting") == 2)
     assert not any(each.done() for each in under_way), "all that was at once"
     assert all(each.result() for each in under_way + waiting)
-    assert server.metric("lic_work_seconds_count") == done + 4, "what was given up was never begun"
+    assert sleeper.metric("lic_work_seconds_count") == done + 4, "what was given up was never begun"
 
 
-def test_cancelled_request_that_is_under_way_keeps_its_worker(server, flat, until):
-    under_way = server.prediction.Predict.future(server.request("compress", image_bytes=[flat(1000, 1500)]))
-    until(lambda: server.metric("lic_running") == 1)
-    requests = server.metric("lic_requests_total")
+def test_cancelled_request_that_is_under_way_keeps_its_worker(sleeper, until):
+    (under_way,) = _naps(sleeper, 1, 3.0)
+    until(lambda: sleeper.metric("lic_running") == 1)
+    requests = sleeper.metric("lic_requests_total")
     under_way.cancel()
-    until(lambda: server.metric("lic_requests_total") > requests)
-    assert server.metric("lic_running") == 1
-    until(lambda: server.metric("lic_running") == 0)
+    until(lambda: sleeper.metric("lic_requests_total") > requests)
+    assert sleeper.metric("lic_running") == 1
+    until(lambda: sleeper.metric("lic_running") == 0)
 
 
 def test_metadata_holds_the_signatures(server):
@@ -278,15 +287,14 @@ def test_compressed_bodies_are_refused_unread(server):
     assert (status, answer) == (415, {"error": "send the body without compression"})
 
 
-def test_client_that_goes_away_leaves_the_queue(server, flat, b64, until):
-    big = server.request("compress", image_bytes=[flat(1000, 1500)])
-    under_way = [server.prediction.Predict.future(big) for _ in range(2)]
-    until(lambda: server.metric("lic_running") == 2)
-    connection = http.client.HTTPConnection(server.rest.removeprefix("http://"), timeout=60)
-    connection.request("POST", "/v1/models/tiny:predict", json.dumps({"instances": [b64(flat(16, 16))]}))
-    until(lambda: server.metric("lic_waiting") == 1)
+def test_client_that_goes_away_leaves_the_queue(sleeper, until):
+    under_way = _naps(sleeper, 2, 5.0)
+    until(lambda: sleeper.metric("lic_running") == 2)
+    connection = http.client.HTTPConnection(sleeper.rest.removeprefix("http://"), timeout=60)
+    connection.request("POST", "/v1/models/tiny:predict", json.dumps({"signature_name": "nap", "inputs": 0.0}))
+    until(lambda: sleeper.metric("lic_waiting") == 1)
     connection.close()
-    until(lambda: server.metric("lic_waiting") == 0)
+    until(lambda: sleeper.metric("lic_waiting") == 0)
     assert not any(each.done() for each in under_way) and all(each.result() for each in under_way)
 
 
