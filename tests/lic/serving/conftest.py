@@ -40,12 +40,6 @@ def png(picture):
 
 
 @pytest.fixture(scope="session")
-def flat():
-    """flat(height, width): the bytes of a picture, few of them, whose coding takes as long as that of any other."""
-    return lambda height, width: _png(np.full((height, width, 3), 99, np.uint8))
-
-
-@pytest.fixture(scope="session")
 def trained(lively, tmp_path_factory) -> Path:
     """The folder of a tiny model; of one only, as each takes a while."""
     from lic import weights
