@@ -266,7 +266,7 @@ def info(script: str, a: argparse.Namespace) -> None:
 
 def evaluate(script: str, a: argparse.Namespace) -> int:
     """`evaluate`: rate and distortion of models beside classical codecs, as a report."""
-    paths = list(dict.fromkeys(path for name in a.inputs for path in _expand(name)))
+    paths = _expanded(a.inputs)
     folders = [resources.locate(name) for name in a.model_path or [script]]
     from lic.evaluation import classical, learned, measuring, report, samples
     from lic.evaluation.results import results
@@ -304,7 +304,7 @@ def _jobs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) 
         target = names.pop()
         if a.out:
             raise UsageError("give the name of the output or --out, not both")
-    sources = list(dict.fromkeys(path for name in names for path in _expand(name)))
+    sources = _expanded(names)
     if target and len(sources) > 1:
         raise UsageError(f"{len(sources)} inputs can't go into the one file '{target}': give --out DIR")
     jobs = [(s, target or _target(s, suffix, a.out)) for s in sources]
@@ -325,6 +325,11 @@ def _refuse_streams(names: Iterable[str]) -> None:
     for name in names:
         if name == "-" or _STREAMS.fullmatch(name):
             raise UsageError(f"'{name}' is a stream: files are written whole, under a name; give names of files")
+
+
+def _expanded(names: Iterable[str]) -> list[str]:
+    """The paths that names and globs stand for, each once."""
+    return list(dict.fromkeys(path for name in names for path in _expand(name)))
 
 
 def _expand(name: str) -> list[str]:
