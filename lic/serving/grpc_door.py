@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 from lic.errors import UsageError
 from lic.serving import statuses, tensors
 from lic.serving.limits import Limits
-from lic.serving.predicting import Call, Predictor
+from lic.serving.predicting import Call, Predictor, Read
 from lic.serving.refusals import Code, Refusal
 from lic.serving.version import Version
 
@@ -103,10 +103,11 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     @_answering
     async def Predict(self, request, context):
+        async def arrive() -> Read:   # all of it is here
+            return functools.partial(_call, request, self._predictor.limits)
+
         number = statuses.number_of(request.model_spec)
-        return await self._predictor.answer("grpc", request.model_spec.name, number,
-                                            functools.partial(_call, request, self._predictor.limits),
-                                            context.time_remaining())
+        return await self._predictor.answer("grpc", request.model_spec.name, number, arrive, context.time_remaining())
 
     @_answering
     async def GetModelMetadata(self, request, context):

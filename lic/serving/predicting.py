@@ -28,23 +28,18 @@ class Call(NamedTuple):
     write: Callable[[Version, Mapping[str, np.ndarray]], object]
 
 
-async def in_time(answer: Awaitable[T], seconds: float) -> T:
-    """What comes within so many seconds. Raises a Refusal where nothing does."""
-    try:
-        return await asyncio.wait_for(answer, seconds)
-    except asyncio.TimeoutError:
-        raise Refusal(Code.DEADLINE_EXCEEDED, f"the request took longer than {seconds:.3g} seconds") from None
+Read = Callable[[Version], Call]
 
 
 class Predictor:
     """Answers requests.
 
     Args:
-      timeout: seconds that a request may take where its client says nothing; an attribute, too.
+      timeout: seconds that a request may take where its client says nothing.
     """
 
     def __init__(self, models: Models, workers: Workers, limits: Limits, metrics: Metrics, timeout: float):
-        self.models, self.workers, self.limits, self._metrics, self.timeout = models, workers, limits, metrics, timeout
+        self.models, self.workers, self.limits, self._metrics, self._timeout = models, workers, limits, metrics, timeout
 
     def require_room(self, door: str) -> None:
         """Raises a Refusal where the queue is full: for those who'd rather know it before they read a request."""
@@ -54,23 +49,23 @@ class Predictor:
             self._metrics.count("", door, refusal.code.name)
             raise
 
-    async def answer(self, door: str, name: str, number: int | None, read: Callable[[Version], Call],
+    async def answer(self, door: str, name: str, number: int | None, arrive: Callable[[], Awaitable[Read]],
                      timeout: float | None = None):
         """What `write` made of the outputs.
 
         Args:
           door: "grpc" or "rest", for the metrics.
           name, number: of the model and its version; None for the one that serves.
-          read: makes a call of what the client sent; run by a worker.
+          arrive: waits for all that the client sends, and returns what makes a call of it, which a worker runs.
           timeout: seconds that are left.
         Raises:
           Refusal: there is no such model, the queue is full, time is up, or the request is bad.
         """
         code, known = Code.INTERNAL, ""
         try:
-            version = self.models.named(name, number)
+            self.models.named(name, number)
             known = name
-            answer = await self._in_time(name, version, read, timeout)
+            answer = await self._in_time(self._in_turn(name, number, arrive), timeout)
             code = Code.OK
             return answer
         except Refusal as refusal:
@@ -82,16 +77,21 @@ class Predictor:
         finally:
             self._metrics.count(known, door, code.name)
 
-    async def _in_time(self, name: str, version: Version, read: Callable[[Version], Call], timeout: float | None):
-        seconds = self.timeout if timeout is None else min(timeout, self.timeout)
-        return await in_time(self._in_turn(name, version, read), seconds)
+    async def _in_time(self, answer: Awaitable[T], timeout: float | None) -> T:
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        try:
+            return await asyncio.wait_for(answer, seconds)
+        except asyncio.TimeoutError:
+            raise Refusal(Code.DEADLINE_EXCEEDED, f"the request took longer than {seconds:.3g} seconds") from None
 
-    async def _in_turn(self, name: str, version: Version, read: Callable[[Version], Call]):
+    async def _in_turn(self, name: str, number: int | None, arrive: Callable[[], Awaitable[Read]]):
+        read = await arrive()
+        version = self.models.named(name, number)   # some clients take long to send, or never do
         self.models.use(version)
         return await self.workers.run(lambda: self._work(name, version, read),
                                       lambda: self.models.release(name, version))
 
-    def _work(self, name: str, version: Version, read: Callable[[Version], Call]):
+    def _work(self, name: str, version: Version, read: Read):
         call = read(version)
         signature, specs = version.signature(call.signature)
         tensors.check(call.inputs, specs)

@@ -24,16 +24,15 @@ _HEAD = re.compile(r"^\s*(\(\d+\)\s+)?([A-Z_]+:\s+)?(\{\{\w+ [^}]*\}\}\s*)*")
 
 
 class Refusal(Exception):
-    """A request that gets no answer; its text is one line for the client."""
+    """A request that gets no answer; its text is one line for the client.
 
-    def __init__(self, code: grpc.StatusCode, line: str):
+    Args:
+      http: the status of HTTP, where that has one of its own for this.
+    """
+
+    def __init__(self, code: grpc.StatusCode, line: str, http: int | None = None):
         super().__init__(line)
-        self.code = code
-
-    @property
-    def http(self) -> int:
-        """The status of HTTP."""
-        return HTTP[self.code]
+        self.code, self.http = code, http or HTTP[code]
 
 
 def of_tensorflow(error: tf.errors.OpError) -> Refusal:

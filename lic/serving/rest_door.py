@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from lic.errors import UsageError
 from lic.serving import json_tensors, statuses
 from lic.serving.metrics import CONTENT_TYPE, Metrics
-from lic.serving.predicting import Call, Predictor, in_time
+from lic.serving.predicting import Call, Predictor, Read
 from lic.serving.refusals import Code, Refusal
 from lic.serving.version import Version
 
@@ -65,14 +65,19 @@ class Door:
         await self._runner.cleanup()
 
     async def _predict(self, request: web.Request) -> web.Response:
-        if request.headers.get("Content-Encoding", "identity") != "identity":
-            raise web.HTTPUnsupportedMediaType(text="send the body without compression")
-        if (request.content_length or 0) > self._predictor.limits.request_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._predictor.limits.request_bytes, request.content_length or 0)
         self._predictor.require_room("rest")
-        body = await in_time(request.read(), self._predictor.timeout)   # some clients never send what they announce
-        read = functools.partial(_call, body, self._predictor)
-        return _json(await self._predictor.answer("rest", *_asked(request), read))
+        return _json(await self._predictor.answer("rest", *_asked(request), functools.partial(self._arrive, request)))
+
+    async def _arrive(self, request: web.Request) -> Read:
+        most = self._predictor.limits.request_bytes
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Refusal(Code.INVALID_ARGUMENT, "send the body without compression", 415)
+        try:
+            if (request.content_length or 0) > most:
+                raise web.HTTPRequestEntityTooLarge(most, request.content_length or 0)
+            return functools.partial(_call, await request.read(), self._predictor)
+        except web.HTTPRequestEntityTooLarge as error:
+            raise Refusal(Code.RESOURCE_EXHAUSTED, error.text or "the body is too large", error.status) from None
 
     async def _status(self, request: web.Request) -> web.Response:
         return _json(_message(statuses.status(self._predictor.models, *_asked(request))))

@@ -272,13 +272,15 @@ def test_bad_requests_are_an_error_of_one_line(server, b64):
         assert "\n" not in answer["error"]
 
 
-def test_oversized_bodies_are_refused_whether_they_say_their_length_or_not(server):
+def test_oversized_bodies_are_refused_and_counted_whether_they_say_their_length_or_not(server):
+    before = server.metric("lic_requests_total")
     assert server.http("/v1/models/tiny:predict", bytes(2_100_000))[0] == 413
     connection = http.client.HTTPConnection(server.rest.removeprefix("http://"), timeout=60)
     connection.request("POST", "/v1/models/tiny:predict", iter([bytes(1_000_000)] * 3), encode_chunked=True,
                        headers={"Transfer-Encoding": "chunked"})
     response = connection.getresponse()
     assert response.status == 413 and "exceeded" in json.load(response)["error"]
+    assert server.metric("lic_requests_total") == before + 2
 
 
 def test_compressed_bodies_are_refused_unread(server):

@@ -55,6 +55,7 @@ def test_body_that_never_comes_and_what_is_no_http_cost_a_worker_and_the_log_not
 
         start = b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: x\r\nContent-Length: "
         assert b"the request took longer than 0.5 seconds" in answer(start + b"100\r\n\r\nabc")
+        assert server.metric("lic_requests_total") == 1, "one that was given up counts"
         for malformed in (b"GET / HTTP/9.9\r\n\r\n", start + b"-5\r\n\r\n", b"GET /" + bytes(100) + b"\r\n\r\n"):
             assert answer(malformed).startswith(b"HTTP/1.")
         assert server.predict("nap", seconds=0.0)
