@@ -7,7 +7,7 @@ import json
 import os
 
 import config
-from lic import files
+from lic import files, weights
 from lic.errors import DataError, UsageError
 from lic.resources import RUN
 
@@ -60,8 +60,10 @@ class Folder:
         """Takes in what run.json says, if there is one.
 
         Raises:
-          UsageError: something else is trained there. DataError: it can't be read.
+          UsageError: something else is trained there, or --model_path names something else than a model of this run.
+          DataError: it can't be read.
         """
+        self._refuse_another_model()
         if not os.path.exists(self.path(RUN)):
             return
         other = read(self.settings.train_path)
@@ -83,6 +85,23 @@ class Folder:
             if then.get(name, getattr(self.settings, name)) != getattr(self.settings, name):
                 raise UsageError(f"'{here}' holds a run with --{flag} {then[name]}: give the same, or begin another "
                                  f"with its weights, by another --train_path and --init_from '{here}'")
+
+    def _refuse_another_model(self) -> None:
+        """It would be written over at the end."""
+        place = self.settings.model_path
+        if not place or not os.path.isdir(place) or not os.listdir(place):
+            return
+        if not self._made(place):
+            raise UsageError(f"--model_path '{place}' holds something else than a model of the run in "
+                             f"'{self.settings.train_path}': give another")
+
+    def _made(self, folder: str) -> bool:
+        """Whether a folder holds a model that this run saved."""
+        try:
+            run = weights.describe(folder)["training"]["train_path"]
+            return os.path.realpath(run) == os.path.realpath(self.settings.train_path)
+        except (DataError, KeyError, TypeError):
+            return False
 
     def make(self) -> None:
         """Also the model's: better now than after the training."""

@@ -13,7 +13,7 @@ import config
 from lic import data, graph_storing, registry, step_state, weights
 from lic.errors import DataError
 from lic.model import STRIDE
-from lic.training import initial, reports
+from lic.training import initial, reports, validation
 from lic.training.averaging import Average
 from lic.training.checkpoints import FOLDER, Checkpoints, stands_in
 from lic.training.compiling import compiled
@@ -67,8 +67,9 @@ class Run:
         self._finite = tf.function(self._all_finite, autograph=False)
 
     def _look(self) -> None:
-        """What stands in the folder, and which weights to begin with; a run that goes on has its own."""
+        """What stands in the folders and validates, and which weights to begin with; a run that goes on has its own."""
         self.folder.look()
+        self._validated_by = validation.pictures(self.settings.validation_glob)
         if self.settings.init_from and not stands_in(self.settings.train_path):
             self.begins_with = initial.locate(self.settings.init_from, self.script, self.preset.name)
 
@@ -78,7 +79,7 @@ class Run:
 
     def _take_over(self) -> None:
         """What a run has beside its weights, and all that the last checkpoint holds."""
-        self.validation = Validation(self.settings.validation_glob, self.model)
+        self.validation = Validation(self._validated_by, self.model)
         self.recovery = Recovery(self.folder, self.checkpoints, self.schedule.slowdown)
         self.resumed = self.checkpoints.restore()
         self.folder.claim()

@@ -23,22 +23,30 @@ class Validated(NamedTuple):
     pictures: dict[str, np.ndarray]
 
 
+def pictures(pattern: str) -> list[str]:
+    """The pictures that a glob stands for; none where it is empty.
+
+    Raises:
+      UsageError: nothing matches. DataError: one can't be read.
+    """
+    paths = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
+    if pattern and not paths:
+        raise UsageError(f"--validation_glob '{pattern}' matches no file")
+    for path in paths:
+        images.read(path)   # a broken one is told of now, not after the first epoch
+    return paths
+
+
 class Validation:
     """Whole pictures, measured with rounded symbols as a file has them.
 
     Args:
-      pattern: their glob; none where it is empty.
+      paths: of the pictures.
       model: what is measured.
-    Raises:
-      UsageError: nothing matches. DataError: one can't be read.
     """
 
-    def __init__(self, pattern: str, model):
-        self.paths = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
-        if pattern and not self.paths:
-            raise UsageError(f"--validation_glob '{pattern}' matches no file")
-        for path in self.paths:
-            images.read(path)   # a broken one is told of now, not after the first epoch
+    def __init__(self, paths: list[str], model):
+        self.paths = paths
 
         def measure(pixels):
             estimate = model.estimate(tf.cast(pixels[None], tf.float32))

@@ -35,6 +35,17 @@ def test_run_with_another_aim_is_not_relabelled(then, line, settings, tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text()) == about
 
 
+@pytest.mark.parametrize("about", [
+    None, "{}", json.dumps({"script": SCRIPT, "preset": MICRO.name, "training": {"train_path": "elsewhere"}})])
+def test_model_of_another_run_and_what_is_none_are_not_written_over(about, settings, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / ("notes.txt" if about is None else "model.json")).write_text(about or "mine")
+    with pytest.raises(UsageError, match="--model_path '.*model' holds something else than a model of the run in"):
+        run_of(settings(model_path=str(model)))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("flag", ["train_path", "model_path"])
 def test_folder_that_cannot_be_made_is_one_line_before_the_training(settings, tmp_path, flag):
     (tmp_path / "file").write_text("in the way")

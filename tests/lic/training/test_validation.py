@@ -9,17 +9,20 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from lic import metrics, training
+from lic import metrics
 from lic.errors import DataError, UsageError
-from tests.lic.training.runs import smooth
+from lic.training.validation import Validation
+from lic.training.validation import pictures as pictures_of
+from tests.lic.training.runs import run_of, smooth
 
 
 def test_validation_that_cannot_be_read_is_told_of_before_the_training(settings, tmp_path):
     with pytest.raises(UsageError, match=r"--validation_glob '.*' matches no file"):
-        training.Validation(f"{tmp_path}/*.png", None)
+        run_of(settings(validation_glob=f"{tmp_path}/*.png"))
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"a\.png"):
-        training.Validation(f"{tmp_path}/*.png", None)
+        run_of(settings(validation_glob=f"{tmp_path}/*.png"))
+    assert not (tmp_path / "run").exists()
 
 
 class Darker:
@@ -34,7 +37,7 @@ def test_figures_are_means_and_the_middles_of_two_pictures_are_shown(tmp_path):
     pixels = [smooth(n, 300, 280 + 4 * n) // 2 + 50 for n in range(3)]
     for n in range(3):
         Image.fromarray(pixels[n]).save(tmp_path / f"{n}.png")
-    figures, pictures = training.Validation(f"{tmp_path}/*.png", Darker())()
+    figures, pictures = Validation(pictures_of(f"{tmp_path}/*.png"), Darker())()
     assert figures["validation/bpp"] == 1 and figures["validation/psnr"] == pytest.approx(metrics.psnr(
         pixels[0], pixels[0] - 3), abs=1e-3)
     similarities = [metrics.ms_ssim(p, p - 3) for p in pixels]
@@ -48,4 +51,4 @@ def test_figures_are_means_and_the_middles_of_two_pictures_are_shown(tmp_path):
 def test_similarity_is_left_out_where_a_picture_is_too_small_for_it(tmp_path):
     for n, side in enumerate((160, 170)):
         Image.fromarray(smooth(n, side, side) // 2 + 50).save(tmp_path / f"{n}.png")
-    assert set(training.Validation(f"{tmp_path}/*.png", Darker())().figures) == {"validation/bpp", "validation/psnr"}
+    assert set(Validation(pictures_of(f"{tmp_path}/*.png"), Darker())().figures) == {"validation/bpp", "validation/psnr"}
