@@ -41,7 +41,7 @@ def test_model_of_another_run_and_what_is_none_are_not_written_over(about, setti
     model = tmp_path / "model"
     model.mkdir()
     (model / ("notes.txt" if about is None else "model.json")).write_text(about or "mine")
-    with pytest.raises(UsageError, match="--model_path '.*model' holds something else than a model of the run in"):
+    with pytest.raises(UsageError, match=r"--model_path '.*model' holds something else than a model of the run in"):
         run_of(settings(model_path=str(model)))
     assert not (tmp_path / "run").exists()
 
