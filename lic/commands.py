@@ -195,6 +195,7 @@ def serve(script: str, a: argparse.Namespace) -> None:
     settings.check(a.serving)
     bases = folders.named(a.models, script)
     settings.require_packages()
+    settings.demand_ports(a.serving)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")   # it would log besides what is told in one line here
     _prepare(a.runtime)
     from lic.serving import exporting, server

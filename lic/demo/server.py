@@ -9,14 +9,13 @@ import contextlib
 import errno
 import importlib.util
 import os
-import socket
 import sys
 import tempfile
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lic import drafts
+from lic import drafts, ports
 from lic.errors import UsageError
 from lic.evaluation import learned
 from lic.evaluation.classical import Classical
@@ -35,10 +34,7 @@ def demand(port: int | None) -> None:
     if importlib.util.find_spec("gradio") is None:
         raise UsageError("the page needs Gradio: pip install '.[demo]'")
     if port:
-        try:
-            socket.create_server((HOST, port)).close()
-        except OSError as error:
-            raise _no_port(port, os.strerror(error.errno or errno.EADDRINUSE)) from None
+        ports.demand(HOST, port, "--port")
 
 
 def serve(codec: Codec, against: Sequence[Classical], port: int | None) -> None:
@@ -74,9 +70,5 @@ def _launch(blocks, port: int | None) -> str:
                       max_file_size=_LARGEST_FILE, footer_links=[], theme=theme, css=views.STYLE, ssr_mode=False,
                       pwa=False, mcp_server=False, enable_monitoring=False)
     except OSError:   # taken since
-        raise _no_port(port or 7860, os.strerror(errno.EADDRINUSE)) from None
+        raise ports.refusal(HOST, port or 7860, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)), "--port") from None
     return blocks.local_url
-
-
-def _no_port(port: int, reason: str) -> UsageError:
-    return UsageError(f"port {port} can't be used ({reason.lower()}): give another with --port")

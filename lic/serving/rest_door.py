@@ -15,7 +15,7 @@ import numpy as np
 from aiohttp import web
 from google.protobuf import json_format
 
-from lic.errors import UsageError
+from lic import ports
 from lic.serving import json_tensors, statuses
 from lic.serving.metrics import CONTENT_TYPE, Metrics
 from lic.serving.predicting import Call, Predictor, Read
@@ -55,8 +55,7 @@ class Door:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"can't listen on {host}:{port}: {reason}; give another --rest_port or --host") from None
+            raise ports.refusal(host, port, error, "--rest_port or --host") from None
         return self._runner.addresses[0][1]
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import math
 
 import config
+from lic import ports
 from lic.errors import UsageError, UserError
 
 _PACKAGES = ("aiohttp", "grpc", "grpc_health", "prometheus_client", "tensorflow_serving")
@@ -19,6 +20,12 @@ def check(settings: config.Serving) -> None:
     for name in ("queue", "grace", "grpc_port", "rest_port"):
         if not 0 <= getattr(settings, name) < math.inf:
             raise UsageError(f"--{name} has to be 0 or more")
+
+
+def demand_ports(settings: config.Serving) -> None:
+    """Raises UsageError where an address can't be listened on, before a model is loaded."""
+    ports.demand(settings.host, settings.grpc_port, "--grpc_port or --host")
+    ports.demand(settings.host, settings.rest_port, "--rest_port or --host")
 
 
 def require_packages() -> None:

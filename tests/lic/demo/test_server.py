@@ -34,7 +34,7 @@ def test_port_that_is_taken_is_one_line(process, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ran = process("-c", run, "demo", "--port", port, cwd=ROOT)
-    said = f"lsk2023: port {port} can't be used (address already in use): give another with --port\n"
+    said = f"lsk2023: can't listen on 127.0.0.1:{port}: Address already in use; give another --port\n"
     assert (ran.code, ran.out, ran.err) == (2, "", said)
 
 

@@ -87,14 +87,15 @@ def test_several_models_are_served_by_their_names_and_one_that_was_not_exported(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("flag", "other"), [("--grpc_port", "--rest_port"), ("--rest_port", "--grpc_port")])
-def test_port_that_is_taken_is_one_line(flag, other, toy, script):
+def test_port_that_is_taken_is_one_line_before_a_model_is_loaded(flag, other, toy, process):
+    run = "import sys; sys.modules['tensorflow'] = None; sys.argv = ['lsk2023.py', *sys.argv[1:]]; " \
+          "from lic import cli; cli.main('lsk2023')"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ran = script("hypmqw2022", "serve", f"tiny={toy}", flag, port, other, "0")
-    assert ran.code == 2 and f"can't listen on 127.0.0.1:{port}" in ran.err and flag in ran.err
-    assert len(ran.lines) == 1, ran.err
+        ran = process("-c", run, "serve", f"tiny={toy}", flag, port, other, 0, cwd=ROOT)
+    said = f"lsk2023: can't listen on 127.0.0.1:{port}: Address already in use; give another {flag} or --host\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", said)
 
 
 def test_model_that_can_not_be_loaded_is_one_line(script, tmp_path):
