@@ -69,6 +69,7 @@ def _launch(blocks, port: int | None) -> str:
         blocks.launch(server_name=HOST, server_port=port, share=False, quiet=True, prevent_thread_lock=True,
                       max_file_size=_LARGEST_FILE, footer_links=[], theme=theme, css=views.STYLE, ssr_mode=False,
                       pwa=False, mcp_server=False, enable_monitoring=False)
-    except OSError:   # taken since
-        raise ports.refusal(HOST, port or 7860, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)), "--port") from None
+    except OSError:   # taken since; Gradio says it in other words
+        taken = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        raise ports.refusal(HOST, port or 7860, taken, "--port") from None
     return blocks.local_url
