@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tools.bench import __main__ as bench
-from tools.bench import many, stages, steps, warm
+from tools.bench import curves, many, stages, steps, warm
 from tools.bench.timing import in_turns, ratio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +61,13 @@ def test_step_of_training_is_measured_in_every_way():
     rows = steps.measure("hypmqw2022", "tiny", 64, 1, batch=1)
     assert len(rows) == len(steps.WAYS) and rows[0]["ratio"] == 1
     assert all(row["pictures_a_second"] == pytest.approx(1 / row["seconds"]) for row in rows)
+
+
+def test_curves_of_training_begin_alike_and_part_by_noise_and_type(picture):
+    rows = curves.measure("hypmqw2022", "tiny", picture(80, 90)[0].astype(np.uint8), 64, 2, 4)
+    first, *others = rows
+    assert len(rows) == len(curves.RUNS) and first["apart"] == 0
+    assert all(0 < row["apart"] < 0.5 and row["last"] == row["losses"][-1] for row in others)
 
 
 def test_broken_picture_is_one_line_and_nothing_is_measured(tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ from lic import environment, files, images
 from lic.errors import UserError
 from lic.files import shown
 
-PARTS = ("complexity", "ceiling", "stages", "warm", "cold", "many", "growth", "steps", "peers")
+PARTS = ("complexity", "ceiling", "stages", "warm", "cold", "many", "growth", "steps", "curves", "peers")
 
 
 def main() -> None:
@@ -113,6 +113,11 @@ def _steps(a) -> list[dict]:
     return [row for name in a.models for row in steps.measure(*_named(name), 256, a.rounds)]
 
 
+def _curves(a) -> list[dict]:
+    from tools.bench import curves
+    return curves.measure("hypmqw2022", "nano", a.pixels)
+
+
 def _peers(a) -> list[dict]:
     from tools.bench import peers
     return peers.measure(a.peer, a.pixels, a.rounds)
@@ -125,7 +130,7 @@ def _growth(a) -> dict:
 
 
 _MEASURES = {"complexity": _complexity, "ceiling": _ceiling, "stages": _stages, "warm": _warm, "cold": _cold,
-             "many": _many, "growth": _growth, "steps": _steps, "peers": _peers}
+             "many": _many, "growth": _growth, "steps": _steps, "curves": _curves, "peers": _peers}
 
 
 def _table(report: dict) -> str:
@@ -143,6 +148,8 @@ def _table(report: dict) -> str:
     for part in ("warm", "many", "steps", "peers"):
         lines += [f"{row['work']:52} {row['seconds']:8.3f} s, {row['ratio']:5.2f} times as fast"
                   for row in report.get(part, ())]
+    for row in report.get("curves", ()):
+        lines.append(f"{row['work']:64} loss {row['last']:.3f}, {100 * row['apart']:.1f} % from the first on average")
     if "growth" in report:
         fit = report["growth"]["fit"]
         lines += [f"{row['work']:52} {row['seconds']:8.2f} s" for row in report["growth"]["rows"]]
