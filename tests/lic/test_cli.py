@@ -479,8 +479,8 @@ def test_interruption_and_want_of_memory_are_one_line(raised, code, says, here, 
 def test_reader_that_goes_away_is_no_traceback(process):
     """As `info ... | head -1`, with more to say than a pipe holds."""
     ran = process("-c", "import subprocess, sys\n"
-                  "code = ('from lic import cli, commands\\n'\n"
-                  "        'commands._about_preset = lambda *_: {str(i): i for i in range(99999)}\\n'\n"
+                  "code = ('from lic import cli, facts\\n'\n"
+                  "        'facts.of_preset = lambda *_: {str(i): i for i in range(99999)}\\n'\n"
                   "        'cli.main(\"lsk2023\")')\n"
                   "child = subprocess.Popen([sys.executable, '-c', code, 'info'], stdout=-1, stderr=-1)\n"
                   "child.stdout.readline(); child.stdout.close()\n"
