@@ -81,6 +81,23 @@ def script():
     return lambda name, *arguments, **kwargs: _process(ROOT / f"{name}.py", *arguments, **kwargs)
 
 
+@pytest.fixture
+def here(capsys, monkeypatch, tmp_path):
+    """here(script, argument, ...) -> (exit code, stdout, lines of stderr), in this process and an empty folder."""
+    from lic import cli
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *arguments):
+        try:
+            code = cli.run(name, [str(a) for a in arguments])
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err.splitlines()
+
+    return run
+
+
 class Lazily(dict):
     """Values that are made when they are first asked for."""
 

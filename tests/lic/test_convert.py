@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import lic
-from lic import cli, convert, registry, torch_names, weights
+from lic import convert, registry, torch_names, weights
 from lic.errors import DataError, UsageError
 from tests import golden, test_golden
 from tests.golden import script_of, weights_of
@@ -24,19 +24,6 @@ def save(path, arrays) -> str:
     """Writes a checkpoint as LIC_TCM's training does; returns its name."""
     torch.save({"epoch": 49, "state_dict": {key: torch.from_numpy(a) for key, a in arrays.items()}}, path)
     return str(path)
-
-
-@pytest.fixture
-def here(capsys, monkeypatch, tmp_path):
-    """here(script, argument, ...) -> (exit code, stdout, lines of stderr), in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(script, *arguments):
-        code = cli.run(script, cli.parser_of(script).parse_args([str(a) for a in arguments]))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err.splitlines()
-
-    return run
 
 
 def assert_same_weights(folder, given) -> None:

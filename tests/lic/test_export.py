@@ -29,7 +29,7 @@ def exported(saved, tmp_path_factory) -> dict[str, str]:
     for script in SCRIPTS:
         folders[script] = str(tmp_path_factory.mktemp("exported") / script / "1")
         arguments = ["export", folders[script], "--model_path", str(saved[script])]
-        assert cli.run(script, cli.parser_of(script).parse_args(arguments)) == 0
+        assert cli.run(script, arguments) == 0
     return folders
 
 

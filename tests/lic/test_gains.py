@@ -213,7 +213,7 @@ def test_wish_is_met(wish, coder, x):
 # The command line -----------------------------------------------------------------------------------------------------
 
 def run(*arguments) -> int:
-    return cli.run(SCRIPT, cli.parser_of(SCRIPT).parse_args([str(word) for word in arguments]))
+    return cli.run(SCRIPT, [str(word) for word in arguments])
 
 
 @pytest.fixture

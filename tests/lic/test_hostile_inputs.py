@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lic import cli, files, images
+from lic import files, images
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "hypmqw2022"  # whose tiny model is the first to be ready
@@ -339,18 +339,18 @@ def test_tensorflow_gets_no_name_that_it_cannot_take(saved, pixels, here, tmp_pa
     train = ("train", "--preset", "tiny", "--train_glob", "a.png", "--patchsize", 16, "--train_path")
     model = ("--model_path", saved[SCRIPT])
     for arguments in ((*train, name), (*train, "run", "--model_path", name), ("export", f"{name}/1", *model)):
-        code, _, lines = here(*arguments)
+        code, _, lines = here(SCRIPT, *arguments)
         assert code == 1 and len(lines) == 1 and "UTF-8" in lines[0], lines
-    assert here("export", name, *model)[0] == 0, "only the places above it are told TensorFlow"
+    assert here(SCRIPT, "export", name, *model)[0] == 0, "only the places above it are told TensorFlow"
     shutil.copytree(name, "copy")
-    assert here("info", "copy")[0] == 0 and not left_over(tmp_path)
+    assert here(SCRIPT, "info", "copy")[0] == 0 and not left_over(tmp_path)
 
 
 MANY = """
 import json, sys
 from lic import cli
 script, *lines = json.loads(sys.argv[1])
-print(json.dumps([cli.run(script, cli.parser_of(script).parse_args(line)) for line in lines]))
+print(json.dumps([cli.run(script, line) for line in lines]))
 """
 
 
@@ -375,19 +375,6 @@ def test_export_meets_places_where_nothing_can_be_written(saved, tmp_path):
 
 
 # A full disk, in this process, where TensorFlow is up already --------------------------------------------------------
-
-@pytest.fixture
-def here(capsys, monkeypatch, tmp_path):
-    """here(argument, ...) -> (exit code, stdout, lines of stderr), in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_here(*arguments):
-        code = cli.run(SCRIPT, cli.parser_of(SCRIPT).parse_args([str(a) for a in arguments]))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err.splitlines()
-
-    return run_here
-
 
 @contextlib.contextmanager
 def full_disk(folder: Path, free: int):
@@ -425,7 +412,7 @@ def test_full_disk_is_one_line_and_nothing_half_stays(free, commands, saved, cod
                   "--steps_per_epoch", 1, "--batchsize", 1, "--patchsize", 64)}
     with full_disk(disk, free) as says:
         for command in commands:
-            code, out, lines = here(command, *lines_of[command])
+            code, out, lines = here(SCRIPT, command, *lines_of[command])
             assert (code, out) == (1, "") and re.search(says, lines[-1]), (command, lines)
             assert len(lines) == (2 if command == "train" and free else 1), "what is trained, and what is wrong"
             assert sorted(os.listdir(disk)) in (["run"], ["filler", "run"], ["filler"], []), command

@@ -326,7 +326,7 @@ def training_command(pictures: Path, run: Path, epochs: int) -> tuple:
 def train_here(pictures: Path, run: Path, epochs: int) -> None:
     """In this process, where TensorFlow is up already."""
     command = [str(word) for word in training_command(pictures, run, epochs)]
-    assert cli.run(SCRIPT, cli.parser_of(SCRIPT).parse_args(command)) == 0
+    assert cli.run(SCRIPT, command) == 0
 
 
 def pieces_of_checkpoints(run: Path) -> set[str]:

@@ -54,7 +54,7 @@ def main(script: str, way: str, *line: str) -> None:
     if way == "one after another":
         overlap.workers_for = lambda jobs: 1
         overlap.have_a_core_each = lambda *_: False
-    run = functools.partial(cli.run, script, cli.parser_of(script).parse_args(line))
+    run = functools.partial(cli.run, script, line)
     run()
     print(timed(run))
 
