@@ -10,9 +10,9 @@ import dataclasses
 import functools
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +25,8 @@ from lic.coded import Coded
 from lic.errors import DataError, UsageError
 from lic.latents import Latents, latent_box
 from lic.qualities import settled
+from lic.registry import maker_in_words
+from lic.switches import arithmetic_of, flags_of
 from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, fits_whole, tile_of
 
 if TYPE_CHECKING:
@@ -40,15 +42,14 @@ class Codec:
     Args:
       graph: a `FileGraph`, what `tf.saved_model.load` made of one, or a `StoredGraph`.
       about: what its model.json says.
-      start: the first twelve bytes of its files.
       bits_of: what `lic.bits_map` made of the model, where that is at hand; an attribute, too.
       refiner: makes the model's `lic.refining.Refiner`, where the model is at hand.
       folder: that its model was read from, where there is one; an attribute, too.
     """
 
-    def __init__(self, graph, about: dict, start: bytes, bits_of: Callable | None = None,
+    def __init__(self, graph, about: dict, bits_of: Callable | None = None,
                  refiner: Callable[[], Refiner] | None = None, folder: str | None = None):
-        self.graph, self.about, self._start, self.bits_of, self.folder = graph, about, start, bits_of, folder
+        self.graph, self.about, self.start, self.bits_of, self.folder = graph, about, start_of(about), bits_of, folder
         self._make_refiner, self._one_makes = refiner, threading.Lock()
         self._preset = registry.described(about)
 
@@ -229,7 +230,7 @@ class Codec:
             before = records[-1].seal if records else 0
             seal = bitstream.seal(width, height, tile, number, before, crc, phase, quality)
             records.append(Record(phase, checks, strings, seal, escapes))
-        start = self._start[:7] + bytes([bitstream.quality_byte(quality)]) + self._start[8:]
+        start = self.start[:7] + bytes([bitstream.quality_byte(quality)]) + self.start[8:]
         return bitstream.build(start, width, height, records, tile)
 
     # Files to pictures ---------------------------------------------------------------------------------------------
@@ -329,13 +330,13 @@ class Codec:
 
     def check(self, header: Header) -> None:
         """Raises a DataError where a file's header does not fit this codec."""
-        if dataclasses.replace(header, quality=0).prefix == self._start and bool(header.quality) == self.variable:
+        if dataclasses.replace(header, quality=0).prefix == self.start and bool(header.quality) == self.variable:
             return
-        mine = self._start[8:12]
+        mine = self.start[8:12]
         if header.weights_id != mine:
-            raise DataError(f"the file was made by model {header.weights_id.hex()}"
-                            f"{_name_of(header)}, not by {mine.hex()}: give its folder with --model_path")
-        if header.arithmetic != self._start[5]:
+            raise DataError(f"the file was made by model {header.weights_id.hex()} ({maker_in_words(header)}), not by "
+                            f"{mine.hex()}: give its folder with --model_path")
+        if header.arithmetic != self.start[5]:
             raise DataError(f"the file was made with {flags_of(header.arithmetic)}: give the same flags to decompress")
         raise DataError("the file was made by another preset of this model, or with another kind of quality")
 
@@ -348,6 +349,12 @@ class Codec:
             raise DataError("the picture does not fit into memory") from None
         except tf.errors.InvalidArgumentError as error:
             raise DataError(first_line(error)) from None
+
+
+def start_of(about: Mapping[str, Any]) -> bytes:
+    """The first twelve bytes (`lic.bitstream.prefix`) of the files of a model, out of what its model.json says."""
+    return bitstream.prefix(arithmetic_of(about["arithmetic"], about["tf32"]), registry.described(about).code, 0,
+                            bytes.fromhex(about["weights_id"]))
 
 
 class _Tile(NamedTuple):
@@ -397,14 +404,3 @@ def first_line(error: tf.errors.OpError) -> str:
     """The line that an assertion in the graph was given, without TensorFlow's stack and names of functions."""
     found = re.search(r"assertion failed: \[(.*?)\](\s|$)", str(error.message))
     return found[1] if found else "the file does not decode: it is damaged, or was made under another arithmetic"
-
-
-def _name_of(header: Header) -> str:
-    known = registry.maker_of(header)
-    return f" ({' '.join(known)})" if known else ""
-
-
-def flags_of(arithmetic: bitstream.Arithmetic) -> str:
-    return {bitstream.Arithmetic.PORTABLE: "--arithmetic portable",
-            bitstream.Arithmetic.FLOAT32: "--arithmetic float32",
-            bitstream.Arithmetic.TF32: "--arithmetic float32 --tf32"}[arithmetic]

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lic import bitstream
+from lic import bitstream, switches
 from lic.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,20 +38,23 @@ class Codecs:
 
     def that_made(self, header: bitstream.Header) -> Codec:
         """The codec that a file needs, with the arithmetic that it needs. Raises DataError where it is not known."""
-        from lic import registry, resources
+        from lic import resources
         bundled = resources.find(header.weights_id)
         for folder in [bundled] if bundled else self._folders:
             codec = self.named(folder, header.arithmetic)
             if codec.weights_id == header.weights_id.hex():
                 return codec
-        maker = " ".join(registry.maker_of(header) or ("an unknown script",))
-        raise DataError(f"the file was made by model {header.weights_id.hex()} of {maker}, which is not bundled: "
-                        f"{self._advice}")
+        raise not_bundled(header, self._advice)
+
+
+def not_bundled(header: bitstream.Header, advice: str) -> DataError:
+    """What to raise where the model that made a file is not at hand, with what to do about it."""
+    from lic import registry
+    return DataError(f"the file was made by model {header.weights_id.hex()} of {registry.maker_in_words(header)}, "
+                     f"which is not bundled: {advice}")
 
 
 def _load(folder: str, arithmetic: bitstream.Arithmetic) -> Codec:
     import config
     from lic import loading
-    portable = arithmetic is bitstream.Arithmetic.PORTABLE
-    return loading.load(folder, config.Runtime(arithmetic="portable" if portable else "float32",
-                                               tf32=arithmetic is bitstream.Arithmetic.TF32))
+    return loading.load(folder, config.Runtime(**switches.switches_of(arithmetic)))

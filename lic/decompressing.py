@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lic import bitstream, files, images, memory, overlap, registry, resources, starting
-from lic.errors import DataError, UserError
+from lic import bitstream, codecs, files, images, memory, overlap, resources, starting
+from lic.errors import UserError
 from lic.finishing import Decoded, Finish
 from lic.progress import Bar
 from lic.stopwatch import Stopwatch
@@ -69,10 +69,7 @@ def _model_of(header: bitstream.Header) -> str:
     """The folder of the bundled model that made a file."""
     folder = resources.find(header.weights_id)
     if folder is None:
-        known = registry.maker_of(header)
-        name = f" of {' '.join(known)}" if known else ""
-        raise DataError(f"the file was made by model {header.weights_id.hex()}{name}, which is not bundled: "
-                        "give its folder with --model_path")
+        raise codecs.not_bundled(header, "give its folder with --model_path")
     return folder
 
 

@@ -16,21 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import bitstream, memory, registry, resources, stored_graph, weights
+from lic import memory, registry, resources, stored_graph, weights
 from lic.arithmetic import ARITHMETICS
-from lic.codec import Codec, flags_of
+from lic.codec import Codec, start_of
 from lic.errors import DataError, UsageError
+from lic.switches import arithmetic_of, flags_of
 
 if TYPE_CHECKING:
     from lic.model import LatentCodec
 
 _MOST_THREADS = 1024
-
-
-def _arithmetic_of(runtime: config.Runtime) -> bitstream.Arithmetic:
-    if runtime.arithmetic == "portable":
-        return bitstream.Arithmetic.PORTABLE
-    return bitstream.Arithmetic.TF32 if runtime.tf32 else bitstream.Arithmetic.FLOAT32
 
 
 def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: config.Runtime, folder: str | None = None,
@@ -39,11 +34,10 @@ def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: conf
     from lic import bits_map
     from lic.file_graph import FileGraph
     from lic.refining import Refiner
-    start = bitstream.prefix(_arithmetic_of(runtime), model.preset.code, 0, weights_id)
     side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
     about = {**about, **registry.describe(script, model.preset)}
     about = _about(about, weights_id, model.num_strings, runtime)
-    return Codec(FileGraph(model, start, side), about, start, bits_map.traced(model), lambda: Refiner(model), folder)
+    return Codec(FileGraph(model, start_of(about), side), about, bits_map.traced(model), lambda: Refiner(model), folder)
 
 
 def _about(about: dict, weights_id: bytes, num_strings: int, runtime: config.Runtime) -> dict:
@@ -96,16 +90,17 @@ def load(name: str, runtime: config.Runtime | None = None, stored: bool = True) 
     if os.path.isfile(os.path.join(folder, resources.MODEL)):
         return (stored and _load_stored(folder, runtime)) or _load_model(folder, runtime)
     from lic import training
-    script, model = training.restore_model(folder, **_options(runtime))
+    script, model = training.restore_model(folder, **options(runtime))
     return from_model(model, script, weights.weights_id(weights.arrays_of(model)), runtime)
 
 
-def _options(runtime: config.Runtime) -> dict:
+def options(runtime: config.Runtime) -> dict:
+    """What a model is built with under these switches: keyword arguments of `lic.weights.load` and others."""
     return {"precision": runtime.precision, "arithmetic": ARITHMETICS[runtime.arithmetic], "xla": runtime.xla}
 
 
 def _load_model(folder: str, runtime: config.Runtime) -> Codec:
-    model, identity = weights.load(folder, **_options(runtime))
+    model, identity = weights.load(folder, **options(runtime))
     return from_model(model, weights.describe(folder)["script"], identity, runtime, folder)
 
 
@@ -124,14 +119,13 @@ def _of_stored(folder: str, about: dict, arrays: Mapping[str, np.ndarray], runti
     if graph is None:
         return None
     identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
-    start = bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity)
     whole = _about(registry.describe(about["script"], preset), identity, graph.num_strings, runtime)
 
     def refiner():
         from lic.refining import Refiner
-        return Refiner(weights.build(about, arrays, **_options(runtime)))
+        return Refiner(weights.build(about, arrays, **options(runtime)))
 
-    return Codec(graph, whole, start, lambda *of: graph.bits(*of), refiner)
+    return Codec(graph, whole, lambda *of: graph.bits(*of), refiner)
 
 
 def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Codec:
@@ -139,7 +133,6 @@ def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Cod
     try:
         with open(os.path.join(folder, resources.SAVED_ABOUT), encoding="utf-8") as file:
             about = json.load(file)
-        identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
         made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
         about["num_strings"] = int(about["num_strings"])
         _require_same(made_with, runtime, folder)
@@ -153,9 +146,9 @@ def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Cod
         graph = tf.saved_model.load(folder)
         if not hasattr(graph, "analyse"):
             raise ValueError("an earlier commit made it")
+        return Codec(graph, about)
     except (OSError, ValueError, KeyError, tf.errors.OpError):
         raise DataError(f"'{folder}' is no SavedModel that 'export' made, as it does now, or it is broken") from None
-    return Codec(graph, about, bitstream.prefix(_arithmetic_of(runtime), preset.code, 0, identity))
 
 
 def _require_no_xla(runtime: config.Runtime, folder: str) -> None:
@@ -166,7 +159,7 @@ def _require_no_xla(runtime: config.Runtime, folder: str) -> None:
 
 def _require_same(made_with: config.Runtime, runtime: config.Runtime, folder: str) -> None:
     """Raises a UsageError where a SavedModel was made with other switches than those that are given."""
-    arithmetic = _arithmetic_of(made_with)
-    if (arithmetic, made_with.precision) != (_arithmetic_of(runtime), runtime.precision):
+    arithmetic, wanted = (arithmetic_of(each.arithmetic, each.tf32) for each in (made_with, runtime))
+    if (arithmetic, made_with.precision) != (wanted, runtime.precision):
         raise UsageError(f"the SavedModel in '{folder}' was exported with {flags_of(arithmetic)} "
                          f"--precision {made_with.precision}: give the same flags")

@@ -35,6 +35,11 @@ def maker_of(header: Header) -> tuple[str, str] | None:
     return known and (known[0], config.variable(known[1]).name if header.quality else known[1].name)
 
 
+def maker_in_words(header: Header) -> str:
+    """The same, as an error's line has it."""
+    return " ".join(maker_of(header) or ("an unknown script",))
+
+
 def describe(script: str, preset: config.Preset) -> dict:
     """What a model.json says of an architecture: its name, and all of it where that alone would not do."""
     named: dict[str, Any] = {"script": script, "preset": preset.name}

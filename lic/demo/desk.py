@@ -110,9 +110,8 @@ def opened(codec: Codec, path: str) -> File:
         raise DataError(f"{header.width} x {header.height} pixels are more than the {MOST_PIXELS // 1_000_000} "
                         "megapixels that this page takes: use the command decompress")
     if header.weights_id.hex() != codec.weights_id:
-        maker = " ".join(registry.maker_of(header) or ("", "of nobody that is known")).strip()
-        raise DataError(f"the file was made by model {header.weights_id.hex()} ({maker}), the page shows "
-                        f"{codec.weights_id}: start the page of that model")
+        raise DataError(f"the file was made by model {header.weights_id.hex()} ({registry.maker_in_words(header)}), "
+                        f"the page shows {codec.weights_id}: start the page of that model")
     pixels = codec.decompress(data)
     bpp = metrics.bits_per_pixel(len(data), header.height, header.width)
     about = f"{header.width} x {header.height}, {len(data):,} bytes, {bpp:.4f} bits per pixel"

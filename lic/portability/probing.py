@@ -63,8 +63,7 @@ def _model(case: Case):
     """The model itself, of a bundled script or a folder of weights, as `case.codec` would run it."""
     runtime = config.Runtime(**case.switches)
     loading.apply(runtime)
-    model, _ = weights.load(resources.locate(case.name), precision=runtime.precision, xla=runtime.xla,
-                            arithmetic=ARITHMETICS[runtime.arithmetic])
+    model, _ = weights.load(resources.locate(case.name), **loading.options(runtime))
     model.round_kernels()
     return model
 

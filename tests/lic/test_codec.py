@@ -364,7 +364,7 @@ def test_codec_brings_its_own_tf32_and_puts_back_what_was_set(codecs, pixels):
 
     for allowed in (True, False):
         about = {**codecs["zyc2022"].about, "tf32": allowed}
-        watched = codec.Codec(Watching(), about, codecs["zyc2022"]._start)
+        watched = codec.Codec(Watching(), about)
         switch.enable_tensor_float_32_execution(not allowed)
         watched.compress(pixels(64, 64))
         assert switch.tensor_float_32_execution_enabled() is not allowed

@@ -122,10 +122,10 @@ def test_effort_that_can_not_be_made_is_refused(codec, x):
     for effort in (-1, config.MAX_EFFORT + 1):
         with pytest.raises(UsageError, match="is not within 0"):
             codec.compress(x, effort=effort)
-    of_one_rate = registry.describe("hypmqw2022", registry.preset("hypmqw2022", "tiny"))
+    of_one_rate = {**codec.about, "preset": "tiny"}
     for about, said in ((of_one_rate, "one rate and takes no effort"), (codec.about, "by itself takes none")):
         with pytest.raises(UsageError, match=said):
-            loading.Codec(None, about, b"").compress(x, effort=1)
+            loading.Codec(None, about).compress(x, effort=1)
 
 
 def test_command_refines_and_tells_what_it_can_not(folders, codec, x, script, tmp_path):

@@ -100,7 +100,7 @@ class Counting:
 def test_crop_touches_only_the_tiles_that_it_needs(tiled, crop, tiles):
     coder, data, _ = tiled
     counting = Counting(coder.graph)
-    codec.Codec(counting, coder.about, coder._start).decompress(data, crop=crop)
+    codec.Codec(counting, coder.about).decompress(data, crop=crop)
     assert counting.calls.count("decode") == tiles
     assert counting.calls.count("synthesise") == (4 if crop is None else 1)
 
@@ -160,7 +160,7 @@ def test_graph_cuts_pictures_beyond_its_side_as_python_does(saved, picture):
     from lic import weights
     model, identity = weights.load(str(saved["hypmqw2022"]))
     coder = loading.from_model(model, "hypmqw2022", identity, config.Runtime())
-    small = file_graph.FileGraph(model, coder._start, 128)
+    small = file_graph.FileGraph(model, coder.start, 128)
     for height, tile in ((400, 128), (256, 0)):   # 384 x 384 pixels are as large as a tile with its margins
         x = picture(height, 450)[0].astype(np.uint8)
         assert small.compress_pixels(x, 0.0).numpy() == coder.compress_pixels(x, tile=tile)
@@ -223,12 +223,12 @@ def test_file_decodes_at_every_phase_of_the_grid(script, phase, traced, picture)
     seal = bitstream.seal(90, 70, None, 0, 0, int(crc[0]), phase)
     record = Record(phase, tuple(map(int, checks[0])), tuple(strings.numpy()[0]), seal,
                     tuple(map(int, escapes[0, :num_escapes[0]])))
-    data = bitstream.build(coder._start, 90, 70, [record])
+    data = bitstream.build(coder.start, 90, 70, [record])
     assert psnr(coder.decompress(data), coder.decompress(coder.compress_pixels(x))) > 30
     within = coder.graph.decompress_pixels(data).numpy().astype(int)
     assert np.abs(within - coder.decompress(data)).max() <= 1   # float32 synthesis, optimised otherwise inside a loop
     if phase:
-        other = bitstream.build(coder._start, 90, 70, [dataclasses.replace(record, phase=phase - 1)])
+        other = bitstream.build(coder.start, 90, 70, [dataclasses.replace(record, phase=phase - 1)])
         with pytest.raises(DataError):
             coder.decompress(other)
 
@@ -276,7 +276,7 @@ def test_verify_refuses_a_file_that_this_machine_does_not_decode(saved, traced, 
     coder, x = traced["zyc2022"], picture(200, 300)[0].astype(np.uint8)
     coder.compress_pixels(x, verify=True)
     off_by(4, monkeypatch)
-    bad = codec.Codec(lic.load(str(saved["zyc2022"]), stored=False).graph, coder.about, coder._start)
+    bad = codec.Codec(lic.load(str(saved["zyc2022"]), stored=False).graph, coder.about)
     bad.graph.encode = coder.graph.encode
     with pytest.raises(DataError):
         bad.compress_pixels(x, verify=True)

@@ -17,7 +17,6 @@ import tensorflow as tf
 
 import config
 from lic import loading, model
-from lic.arithmetic import ARITHMETICS
 from lic.coders import Encoder, Escapes
 from lic.errors import DataError
 from swin_transformers_tf import blocks, layers, norms, products
@@ -68,7 +67,7 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[d
 def random_codec(script: str, preset: str, runtime: config.Runtime):
     """A codec of a preset with random weights."""
     tf.keras.utils.set_random_seed(0)
-    built = random_model.build(script, preset, precision=runtime.precision, arithmetic=ARITHMETICS[runtime.arithmetic])
+    built = random_model.build(script, preset, **loading.options(runtime))
     built.freeze()
     return loading.from_model(built, script, bytes(4), runtime)
 
