@@ -9,13 +9,13 @@ import signal
 import numpy as np
 import pytest
 
+from tests.scripts import SCRIPTS
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports TensorFlow
 
 # Where these tests run in the background Ctrl-C is ignored, and so it would be by the commands that they start. Not by
 # `preexec_fn`, under which gRPC's handlers of forks may end a command before it begins.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
 
 
 def _sigma_outputs(model):
@@ -124,6 +124,13 @@ def variant(lively):
         return lively(script, dataclasses.replace(registry.preset(script, "tiny"), **fields))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def many_rates(lively):
+    """many_rates(script): a lively tiny model of many rates, not frozen."""
+    from lic import registry
+    return lambda script: lively(script, registry.preset(script, "tiny-variable"))
 
 
 @pytest.fixture(scope="session")

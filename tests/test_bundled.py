@@ -14,8 +14,8 @@ import config
 import lic
 from lic import bitstream, images, loading, metrics, resources, weights
 from lic.stored_graph import StoredGraph
+from tests.scripts import SCRIPTS
 
-SCRIPTS = tuple(config.PRESETS)
 PICTURES = ("kodim15", "kodim23")
 
 

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
+from tests.scripts import ROOT
 
 
 class Ran(NamedTuple):
@@ -131,6 +130,16 @@ def saved(lively, tmp_path_factory) -> dict[str, Path]:
         return folder / name
 
     return Lazily(made)
+
+
+@pytest.fixture(scope="session")
+def saved_many(many_rates, tmp_path_factory) -> Path:
+    """The folder of a tiny model of many rates of `hypmqw2022`, without stored graphs."""
+    from lic import weights
+    model, folder = many_rates("hypmqw2022"), tmp_path_factory.mktemp("many") / "model"
+    model.freeze()
+    weights.save(model, "hypmqw2022", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

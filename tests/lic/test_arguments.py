@@ -5,8 +5,7 @@ from __future__ import annotations
 import config
 from lic import setting_flags
 from lic.arguments import parser_of
-
-SCRIPTS = tuple(config.PRESETS)
+from tests.scripts import SCRIPTS
 
 
 def test_example_in_each_help_parses():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import lic
 from lic import context, memory
 from lic.tiling import ALIGN
 
@@ -58,12 +59,8 @@ def test_large_picture_has_a_map_of_all_its_tiles(codecs, picture, monkeypatch):
         np.testing.assert_array_equal(bits[rows, columns], codecs["hypmqw2022"].bits_map(tile))
 
 
-def test_model_of_many_rates_has_a_map_of_each_quality(lively, x):
-    import config
-    from lic import loading, registry
-    model = lively("hypmqw2022", registry.preset("hypmqw2022", "tiny-variable"))
-    model.freeze()
-    coder = loading.from_model(model, "hypmqw2022", b"\1\2\3\4", config.Runtime())
+def test_model_of_many_rates_has_a_map_of_each_quality(saved_many, x):
+    coder = lic.load(str(saved_many))
     poor, rich = (coder.bits_map(x, quality).sum() for quality in (10, 90))
     assert rich > 1.5 * poor
     np.testing.assert_array_equal(coder.bits_map(x), coder.bits_map(x, 50))

@@ -1,5 +1,4 @@
 """The file format in pure Python: the documented examples, round trips, and every kind of broken file."""
-import pathlib
 import random
 import re
 import struct
@@ -13,8 +12,8 @@ import pytest
 from lic import bitstream
 from lic.bitstream import Arithmetic, Record
 from lic.errors import DataError
+from tests.scripts import ROOT
 
-ROOT = pathlib.Path(__file__).parents[2]
 START = bitstream.prefix(Arithmetic.PORTABLE, 0x21, 0, bytes.fromhex("0123ABCD"))
 LEAST, MOST = -2 ** 27, 2 ** 27 - 1  # of an escape
 

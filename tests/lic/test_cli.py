@@ -11,12 +11,10 @@ import sys
 import pytest
 from PIL import Image
 
-import config
 from lic import bitstream, commands
 from lic.bitstream import Arithmetic, Record
+from tests.scripts import ROOT, SCRIPTS
 
-SCRIPTS = tuple(config.PRESETS)
-ROOT = os.path.dirname(os.path.abspath(config.__file__))
 COMMANDS = ("train", "compress", "decompress", "evaluate", "demo", "export", "serve", "convert", "info")
 
 
@@ -44,7 +42,7 @@ def ask(*lines, cwd=None) -> list:
     """How the command line answers each [script, argument, ...]."""
     done = subprocess.run(
         [sys.executable, "-c", DESK], input=json.dumps([[str(word) for word in line] for line in lines]),
-        capture_output=True, text=True, timeout=120, cwd=cwd, env={**os.environ, "PYTHONPATH": ROOT})
+        capture_output=True, text=True, timeout=120, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

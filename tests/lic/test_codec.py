@@ -20,8 +20,7 @@ import lic
 from lic import bitstream, codec, loading, memory, tables, weights
 from lic.bitstream import Arithmetic
 from lic.errors import DataError, UsageError
-
-SCRIPTS = tuple(config.PRESETS)
+from tests.scripts import SCRIPTS
 
 
 @pytest.fixture(scope="module")

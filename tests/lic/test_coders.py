@@ -6,7 +6,6 @@ import copy
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,8 +28,8 @@ from lic.coders import (
     scale_of_index,
 )
 from lic.tables import Tables
+from tests.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DEPTHS = (3, 2, 4)
 
 

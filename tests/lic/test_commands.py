@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 
@@ -15,9 +14,7 @@ from PIL import Image
 import config
 from lic import bitstream, images, registry
 from lic.bitstream import Arithmetic
-
-SCRIPTS = tuple(config.PRESETS)
-ROOT = os.path.dirname(os.path.abspath(config.__file__))
+from tests.scripts import ROOT, SCRIPTS
 
 
 @pytest.fixture(scope="module")

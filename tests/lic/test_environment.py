@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lic import environment
-from tests.lic.conftest import ROOT
+from tests.scripts import ROOT
 
 NAMES = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 

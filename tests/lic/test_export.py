@@ -18,8 +18,7 @@ import lic
 from lic import bitstream, cli, codec, export, graph_images, images, stored_graph
 from lic.errors import DataError, UsageError
 from lic.stored_graph import StoredGraph
-
-SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
+from tests.scripts import SCRIPTS
 
 
 @pytest.fixture(scope="module")

@@ -25,24 +25,17 @@ QUALITIES = (1, 20.5, 50, 80, 100)
 
 
 @pytest.fixture(scope="module")
-def model(lively):
+def model(many_rates):
     """A tiny model of many rates, ready to code."""
-    made = lively(SCRIPT, registry.preset(SCRIPT, "tiny-variable"))
+    made = many_rates(SCRIPT)
     made.freeze()
     made.round_kernels()
     return made
 
 
 @pytest.fixture(scope="module")
-def folder(model, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("variable") / "model"
-    weights.save(model, SCRIPT, str(path))
-    return path
-
-
-@pytest.fixture(scope="module")
-def coder(folder):
-    return lic.load(str(folder))
+def coder(saved_many):
+    return lic.load(str(saved_many))
 
 
 @pytest.fixture(scope="module")
@@ -223,17 +216,17 @@ def source(x, tmp_path) -> Path:
     return path
 
 
-def test_command_line_takes_a_quality_and_tells_it(source, folder, files, tmp_path, capsys):
-    assert run("compress", source, tmp_path / "a.tfci", "--quality", 80, "--model_path", folder) == 0
+def test_command_line_takes_a_quality_and_tells_it(source, saved_many, files, tmp_path, capsys):
+    assert run("compress", source, tmp_path / "a.tfci", "--quality", 80, "--model_path", saved_many) == 0
     assert (tmp_path / "a.tfci").read_bytes() == files[80]
     assert run("info", tmp_path / "a.tfci") == 0
     shown = capsys.readouterr().out
     assert "tiny-variable" in shown and "80" in shown.split("quality")[1].splitlines()[0]
-    assert run("decompress", tmp_path / "a.tfci", tmp_path / "b.png", "--model_path", folder) == 0
+    assert run("decompress", tmp_path / "a.tfci", tmp_path / "b.png", "--model_path", saved_many) == 0
 
 
-def test_wish_that_cannot_be_met_gives_the_nearest_and_says_so(source, folder, files, tmp_path, capsys):
-    assert run("compress", source, tmp_path / "a.tfci", "--bpp", 0.0001, "--model_path", folder) == 0
+def test_wish_that_cannot_be_met_gives_the_nearest_and_says_so(source, saved_many, files, tmp_path, capsys):
+    assert run("compress", source, tmp_path / "a.tfci", "--bpp", 0.0001, "--model_path", saved_many) == 0
     assert (tmp_path / "a.tfci").read_bytes() == files[1]
     told = capsys.readouterr().err
     assert "0.0001 bits per pixel can't be reached" in told and "quality 1" in told
@@ -251,7 +244,7 @@ def test_model_of_one_rate_tells_nothing_of_a_quality(x, saved):
         lic.load(saved[SCRIPT]).probe(x, 30)
 
 
-def test_pixels_are_gone_when_their_file_is_written(source, folder, tmp_path, monkeypatch):
+def test_pixels_are_gone_when_their_file_is_written(source, saved_many, tmp_path, monkeypatch):
     """Else a large collection would wait in memory for its slowest picture."""
     alive, read, write = [], images.read, lic_files.write_atomically
 
@@ -266,7 +259,7 @@ def test_pixels_are_gone_when_their_file_is_written(source, folder, tmp_path, mo
 
     monkeypatch.setattr(images, "read", reading)
     monkeypatch.setattr(lic_files, "write_atomically", writing)
-    assert run("compress", source, tmp_path / "a.tfci", "--model_path", folder) == 0
+    assert run("compress", source, tmp_path / "a.tfci", "--model_path", saved_many) == 0
 
 
 def run_code(*arguments) -> int:
@@ -287,8 +280,8 @@ def test_wrong_wish_is_one_line_of_misuse(flags, capsys):
 # The exported model ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.slow
-def test_saved_model_takes_a_quality_and_has_a_default(folder, files, x, tmp_path):
-    assert run("export", tmp_path / "served", "--model_path", folder) == 0
+def test_saved_model_takes_a_quality_and_has_a_default(saved_many, files, x, tmp_path):
+    assert run("export", tmp_path / "served", "--model_path", saved_many) == 0
     signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
     png = io.BytesIO()
     Image.fromarray(x).save(png, "PNG")

@@ -2,7 +2,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 import random
 import re
 import subprocess
@@ -16,8 +15,8 @@ import tensorflow as tf
 from lic import bitstream, graph_bitstream
 from lic.bitstream import Arithmetic, Record
 from lic.errors import DataError
+from tests.scripts import ROOT
 
-ROOT = pathlib.Path(__file__).parents[2]
 WEIGHTS = bytes.fromhex("0123ABCD")
 START = bitstream.prefix(Arithmetic.PORTABLE, 0x21, 0, WEIGHTS)
 WITH_CHUNKS = START[:5] + b"\x08" + START[6:]

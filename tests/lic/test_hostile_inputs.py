@@ -27,8 +27,8 @@ import pytest
 from PIL import Image
 
 from lic import files, images
+from tests.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "hypmqw2022"  # whose tiny model is the first to be ready
 ODD_NAMES = ("two words", "line\nbreak", "ünïcode 画", os.fsdecode(b"undecodable \xff"), "[brackets]*", "-dash")
 MORTAL = Path(__file__).with_name("mortal.py")

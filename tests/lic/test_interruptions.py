@@ -22,8 +22,8 @@ from PIL import Image
 
 from lic import cli, drafts, files, images, training, weights
 from lic.errors import DataError
+from tests.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "hypmqw2022"  # whose tiny model is the first to be ready
 COUNT = 40  # files of a folder
 

@@ -17,8 +17,7 @@ from lic.arithmetic import CONTINUOUS, FLOAT32, PORTABLE
 from lic.context import Context
 from lic.model import STRIDE, pad
 from lic.tables import Tables
-
-SCRIPTS = tuple(config.PRESETS)
+from tests.scripts import SCRIPTS
 
 # The forms of the full-size presets that the tiny ones don't have, tiny.
 FORMS = {

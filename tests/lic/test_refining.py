@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import export, graph_storing, loading, metrics, refining, registry, stored_graph, weights
+from lic import export, graph_storing, loading, metrics, refining, stored_graph
 from lic.coders import GaussianModel, scale_of_index
 from lic.errors import UsageError
 from lic.model import pad
-
-SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
-
-
-@pytest.fixture(scope="module")
-def folders(lively, tmp_path_factory):
-    """The folder of a tiny model for many rates of a script, made when it is asked for."""
-    made: dict = {}
-
-    def folder_of(script: str):
-        if script not in made:
-            model = lively(script, registry.preset(script, "tiny-variable"))
-            model.freeze()
-            made[script] = tmp_path_factory.mktemp("many") / script
-            weights.save(model, script, str(made[script]))
-        return made[script]
-
-    return folder_of
+from tests.scripts import SCRIPTS
 
 
 @pytest.fixture(scope="module")
-def codec(folders):
-    return loading.load(str(folders("hypmqw2022")), stored=False)
+def codec(saved_many):
+    return loading.load(str(saved_many), stored=False)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +35,8 @@ def cost(codec, x, data: bytes, quality: float) -> float:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_refined_latent_costs_less(lively, x, script):
-    model = lively(script, registry.preset(script, "tiny-variable"))
+def test_refined_latent_costs_less(many_rates, x, script):
+    model = many_rates(script)
     refiner, quality = refining.Refiner(model), np.array([70.0], np.float32)
     pixels = tf.cast(x[None], tf.float32)
     first = model.analyse(pad(pixels), quality)
@@ -99,8 +84,8 @@ def test_exported_model_refines_as_the_one_that_it_was(codec, x, tmp_path):
 
 
 @pytest.mark.slow
-def test_model_with_stored_graphs_refines_as_the_one_that_is_traced(folders, codec, x):
-    folder = str(folders("hypmqw2022"))
+def test_model_with_stored_graphs_refines_as_the_one_that_is_traced(saved_many, codec, x, tmp_path):
+    folder = str(shutil.copytree(saved_many, tmp_path / "model"))
     graph_storing.save(folder)
     stored = loading.load(folder)
     assert isinstance(stored.graph, stored_graph.StoredGraph)
@@ -128,10 +113,9 @@ def test_effort_that_can_not_be_made_is_refused(codec, x):
             loading.Codec(None, about).compress(x, effort=1)
 
 
-def test_command_refines_and_tells_what_it_can_not(folders, codec, x, script, tmp_path):
+def test_command_refines_and_tells_what_it_can_not(saved_many, codec, x, script, tmp_path):
     Image.fromarray(x).save(tmp_path / "x.png")
-    folder = folders("hypmqw2022")
-    done = script("hypmqw2022", "compress", "x.png", "--effort", 3, "--quality", 50, "--model_path", folder,
+    done = script("hypmqw2022", "compress", "x.png", "--effort", 3, "--quality", 50, "--model_path", saved_many,
                   cwd=tmp_path)
     assert done.code == 0 and not done.err
     assert (tmp_path / "x.png.tfci").read_bytes() == codec.compress(x, quality=50, effort=3)

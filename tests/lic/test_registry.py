@@ -10,8 +10,7 @@ import pytest
 import config
 from lic import registry
 from lic.errors import DataError, UsageError
-
-SCRIPTS = tuple(config.PRESETS)
+from tests.scripts import SCRIPTS
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -13,20 +13,17 @@ from tensorflow.core.framework import function_pb2
 
 import config
 import lic
-from lic import export, graph_storing, registry, stored_graph, weights
+from lic import export, graph_storing, stored_graph, weights
 from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
 from lic.stored_graph import StoredGraph
-from tests.lic.conftest import ROOT, SCRIPTS
+from tests.scripts import ROOT, SCRIPTS
 
 
 @pytest.fixture(scope="module")
-def many(lively, tmp_path_factory):
+def many(saved_many, tmp_path_factory):
     """The folder of a tiny model of many rates, with graphs."""
-    model = lively("hypmqw2022", registry.preset("hypmqw2022", "tiny-variable"))
-    model.freeze()
-    folder = str(tmp_path_factory.mktemp("many") / "model")
-    weights.save(model, "hypmqw2022", folder)
+    folder = str(shutil.copytree(saved_many, tmp_path_factory.mktemp("many") / "model"))
     graph_storing.save(folder)
     return folder
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ import lic
 from lic import arithmetic, bitstream, codec, coders, file_graph, integers, loading, memory
 from lic.bitstream import Record
 from lic.errors import DataError, UsageError
-
-ROOT = Path(config.__file__).resolve().parent
-SCRIPTS = tuple(config.PRESETS)
+from tests.scripts import ROOT, SCRIPTS
 
 
 @pytest.fixture(scope="module")

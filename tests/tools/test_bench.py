@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.scripts import ROOT
 from tools.bench import __main__ as bench
 from tools.bench import curves, many, stages, steps, warm
 from tools.bench.timing import in_turns, ratio
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_works_take_turns_and_the_first_round_does_not_count():

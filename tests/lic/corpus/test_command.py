@@ -16,8 +16,7 @@ import pytest
 from PIL import Image
 
 from lic.corpus import __main__ as command
-
-ROOT = Path(command.__file__).resolve().parents[2]
+from tests.scripts import ROOT
 
 
 def test_help_of_each_command_has_an_example_and_needs_neither_tensorflow_nor_beam(process):

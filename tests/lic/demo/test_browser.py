@@ -20,10 +20,10 @@ from PIL import Image
 import config
 import lic
 from lic import export, loading, resources, stored_graph
+from tests.scripts import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-ROOT = Path(__file__).resolve().parents[3]
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 WIPE = ".slider-wrap img, .image-container img"   # the two pictures under the slider
 WAIT = 120_000   # milliseconds at most for what takes a model
@@ -47,20 +47,9 @@ def served(model, **environment):
 
 
 @pytest.fixture(scope="module")
-def model(lively, tmp_path_factory) -> Path:
-    """A tiny model for every rate."""
-    from lic import registry, weights
-    folder = tmp_path_factory.mktemp("models") / "many"
-    model = lively("hypmqw2022", registry.preset("hypmqw2022", "tiny-variable"))
-    model.freeze()
-    weights.save(model, "hypmqw2022", str(folder))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def coder(model):
+def coder(saved_many):
     """What the page has to agree with."""
-    return lic.load(str(model))
+    return lic.load(str(saved_many))
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +61,11 @@ def outside():
 
 
 @pytest.fixture(scope="module")
-def address(model, outside, tmp_path_factory):
+def address(saved_many, outside, tmp_path_factory):
     folder = tmp_path_factory.mktemp("temporary")
     proxy = f"http://127.0.0.1:{outside.getsockname()[1]}"
     ways_out = {name: proxy for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")}
-    with served(model, **ways_out, NO_PROXY="127.0.0.1,localhost", TMPDIR=str(folder)) as (address, ended):
+    with served(saved_many, **ways_out, NO_PROXY="127.0.0.1,localhost", TMPDIR=str(folder)) as (address, ended):
         yield address
     assert ended == [0, "", ""], "Ctrl-C is how it ends"
     assert not list(folder.iterdir()), "what was dropped on it goes with it"

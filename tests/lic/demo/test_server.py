@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.scripts import ROOT
 
 # Nothing of these may be imported: Gradio is not there, and TensorFlow would take seconds.
 LACKING = "import sys; sys.modules['gradio'] = sys.modules['tensorflow'] = None; "

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[3]
+from tests.scripts import ROOT
 
 # Runs several command lines in one process, which has no TensorFlow: what is wrong is said before it would come up.
 DESK = """

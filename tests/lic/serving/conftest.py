@@ -23,7 +23,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.scripts import ROOT
+
 SCRIPT = "hypmqw2022"   # whose tiny model is the first to be ready
 
 

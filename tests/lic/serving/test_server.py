@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 import socket
-from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.scripts import ROOT
 
 
 def test_shutdown_finishes_what_is_under_way_and_takes_no_more(toy, serving, until):

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,7 @@ import pytest
 import config
 from lic.training import Run
 from tests.lic.training.runs import MICRO, SCRIPT, events, places
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.scripts import ROOT
 
 
 def member(made_of, place: dict | None = None, **more) -> subprocess.Popen:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,8 @@ from config import Training
 from lic import loading, registry
 from lic.training import Run, restore_model
 from tests.lic.training.runs import events, places
+from tests.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = "hypmqw2022"  # whose tiny model is the first to be ready
 
 
