@@ -9,11 +9,12 @@ Runs alternate, and the ratio is the median of the ratios of neighbouring runs: 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
-import time
 
 import config
 from lic import environment
+from tools.bench.timing import in_turns, ratio
 
 
 def codecs_of(script: str, preset: str | None) -> dict:
@@ -31,29 +32,18 @@ def codecs_of(script: str, preset: str | None) -> dict:
     return coders
 
 
-def seconds(function, *arguments) -> float:
-    start = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - start
-
-
 def prices(coders: dict, pixels, runs: int) -> dict[str, tuple[float, float, float]]:
-    """Of each command: median seconds of portable and of float32, and the median ratio."""
-    def compress(name):
-        return coders[name].compress_pixels(pixels, tile=0)
-
-    def decompress(name):
-        return coders[name].decompress(files[name])
-
-    files = {name: compress(name) for name in coders}
-    return {command.__name__: _paired(command, runs) for command in (compress, decompress)}
+    """Of each command: median seconds of portable and of float32, and how many times as long the first takes."""
+    files = {name: coder.compress_pixels(pixels, tile=0) for name, coder in coders.items()}
+    works = {"compress": {name: functools.partial(coder.compress_pixels, pixels, tile=0)
+                          for name, coder in coders.items()},
+             "decompress": {name: functools.partial(coder.decompress, files[name]) for name, coder in coders.items()}}
+    return {command: _price(in_turns(of, runs)) for command, of in works.items()}
 
 
-def _paired(command, runs: int) -> tuple[float, float, float]:
-    command("portable"), command("float32")   # warm
-    pairs = [(seconds(command, "portable"), seconds(command, "float32")) for _ in range(runs)]
-    portable, float32 = (statistics.median(column) for column in zip(*pairs))
-    return portable, float32, statistics.median(a / b for a, b in pairs)
+def _price(seconds: dict[str, list[float]]) -> tuple[float, float, float]:
+    portable, float32 = seconds["portable"], seconds["float32"]
+    return statistics.median(portable), statistics.median(float32), ratio(portable, float32)
 
 
 def main() -> None:
@@ -68,8 +58,8 @@ def main() -> None:
     pixels = images.read(a.picture).pixels
     print("| model | command | portable | float32 | ratio |\n|---|---|---|---|---|")
     for script in a.scripts:
-        for command, (portable, float32, ratio) in prices(codecs_of(script, a.preset), pixels, a.runs).items():
-            print(f"| {script} {a.preset or 'nano'} | {command} | {portable:.3f} s | {float32:.3f} s | {ratio:.2f} |",
+        for command, (portable, float32, times) in prices(codecs_of(script, a.preset), pixels, a.runs).items():
+            print(f"| {script} {a.preset or 'nano'} | {command} | {portable:.3f} s | {float32:.3f} s | {times:.2f} |",
                   flush=True)
 
 
