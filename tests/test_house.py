@@ -27,7 +27,8 @@ FLOORS = (
     ("context", "distortion"),
     ("model",),
     ("data", "training", "codec", "export"),
-    ("cli", *(f"portability.{name}" for name in ("configurations", "crew", "worker", "probing", "figures", "report")),
+    ("cli", "arguments", "commands", "compressing", "decompressing", "facts", "jobs", "paths", "starting",
+     *(f"portability.{name}" for name in ("configurations", "crew", "worker", "probing", "figures", "report")),
      *(f"evaluation.{name}" for name in ("classical", "learned", "measuring", "results", "report")),
      *(f"serving.{name}" for name in ("version", "models", "predicting", "grpc_door", "rest_door", "server"))),
 )
