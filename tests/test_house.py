@@ -36,8 +36,8 @@ FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in 
 
 KNOW_TFC = {"lic.coders", "lic.model", "lic.tables"}  # its entropy models, its prior, its table quantiser
 # `--help` has to answer at once, and where JAX trains there is no TensorFlow.
-WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli", "lic.pjrt_train", "lic.serving.folders",
-              "lic.serving.settings")
+WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli", "lic.commands", "lic.pjrt_train",
+              "lic.serving.folders", "lic.serving.settings")
 HEAVY = {"tensorflow", "tensorflow_compression", "tensorflow_probability", "tensorflow_datasets", "keras", "jax"}
 ONLY_WHERE_USED = {"matplotlib", "tensorflow_datasets", "torch"}
 PICKLES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
