@@ -10,8 +10,8 @@ from tests.scripts import SCRIPTS
 
 def test_example_in_each_help_parses():
     for script in SCRIPTS:
-        commands_ = parser_of(script)._subparsers._group_actions[0].choices
-        for name, parser in commands_.items():
+        commands = parser_of(script)._subparsers._group_actions[0].choices
+        for name, parser in commands.items():
             words = parser.epilog.split(".py ", 1)[1].replace("'", "").split()
             assert parser_of(script).parse_args(words).command == name
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import config
-from lic import bitstream, images, registry
+from lic import bitstream, images
 from lic.bitstream import Arithmetic
 from tests.scripts import ROOT, SCRIPTS
 
@@ -207,17 +207,6 @@ def test_train_export_info_and_compress_work_hand_in_hand(name, here, pictures, 
         assert about["parameters"] > 1000 and about["kmacs_per_pixel"]["encode"] > 0
     assert len(made) == 1
     assert here(name, "decompress", "a.tfci", "b.png", "--model_path", "run")[0] == 0
-
-
-def test_info_of_a_preset_has_its_parameters_and_its_kmacs(here):
-    code, out, err = here("lsk2023", "info", "--preset", "small", "--json")
-    about = json.loads(out)
-    assert (code, err, about["parameters"], about["preset"]) == (0, [], 45_169_040, "small")
-    assert set(about["kmacs_per_pixel"]) == {
-        "analysis", "hyper_analysis", "hyper_synthesis", "context", "synthesis", "encode", "decode"}
-    assert about["architecture"] == json.loads(json.dumps(config.as_dict(registry.preset("lsk2023", "small"))))
-    code, out, _ = here("zyc2022", "info", "--preset", "tiny")
-    assert code == 0 and re.search(r"^kmacs per pixel +analysis \d", out, re.M)
 
 
 def test_switch_that_comes_too_late_is_misuse(here, saved, pictures):
