@@ -27,7 +27,8 @@ FLOORS = (
     ("context", "distortion"),
     ("model",),
     ("data", "training", "codec", "export"),
-    ("cli", "arguments", "commands", "compressing", "decompressing", "facts", "jobs", "paths", "starting",
+    ("cli",
+     *(f"cli.{name}" for name in ("arguments", "commands", "compressing", "decompressing", "facts", "jobs", "starting")),
      *(f"portability.{name}" for name in ("configurations", "crew", "worker", "probing", "figures", "report")),
      *(f"evaluation.{name}" for name in ("classical", "learned", "measuring", "results", "report")),
      *(f"serving.{name}" for name in ("version", "models", "predicting", "grpc_door", "rest_door", "server"))),
@@ -36,7 +37,7 @@ FLOOR = {f"lic.{name}": floor for floor, names in enumerate(FLOORS) for name in 
 
 KNOW_TFC = {"lic.coders", "lic.model", "lic.tables"}  # its entropy models, its prior, its table quantiser
 # `--help` has to answer at once, and where JAX trains there is no TensorFlow.
-WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli", "lic.commands", "lic.pjrt_train",
+WITHOUT_TF = ("config", "lic.errors", "lic.files", "lic.bitstream", "lic.cli", "lic.cli.commands", "lic.pjrt_train",
               "lic.serving.folders", "lic.serving.settings")
 HEAVY = {"tensorflow", "tensorflow_compression", "tensorflow_probability", "tensorflow_datasets", "keras", "jax"}
 ONLY_WHERE_USED = {"matplotlib", "tensorflow_datasets", "torch"}

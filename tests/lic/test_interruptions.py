@@ -243,7 +243,8 @@ def test_export_may_be_broken_off_at_many_moments(saved, tmp_path):
 
 SWALLOWER = """
 import signal, time
-from lic import cli, commands
+from lic import cli
+from lic.cli import commands
 class Swallower:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)   # the exception can't leave a destructor

@@ -11,13 +11,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import config
-from lic import bitstream, facts, files, jobs, notes, paths, progress, registry, resources, starting, tiling
+from lic import bitstream, files, registry, resources, tiling
+from lic.cli import facts, jobs, notes, paths, progress, starting
+from lic.cli.stopwatch import Stopwatch
 from lic.errors import UsageError
-from lic.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from lic.compressing import Compression
-    from lic.decompressing import Decompression
+    from lic.cli.compressing import Compression
+    from lic.cli.decompressing import Decompression
 
 
 def train(script: str, a: argparse.Namespace) -> None:
@@ -47,7 +48,7 @@ def compress(script: str, a: argparse.Namespace) -> int:
     folder = starting.model_folder(script, a.model_path)
     watch = Stopwatch()
     with watch("start"):
-        from lic.compressing import Compression
+        from lic.cli.compressing import Compression
         codec = starting.codec(folder, a.runtime)
     code = _done(script, a, pairs, Compression(codec, a))
     if a.verbose:
@@ -62,7 +63,7 @@ def decompress(script: str, a: argparse.Namespace) -> int:
         raise UsageError("--original goes with one file")
     folder = starting.model_folder(script, a.model_path) if a.model_path else None
     from lic import images
-    from lic.decompressing import Decompression
+    from lic.cli.decompressing import Decompression
     for _, target in pairs:
         images.check_suffix(os.path.splitext(target)[1])
     return _done(script, a, pairs, Decompression(folder, a))

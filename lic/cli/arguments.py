@@ -12,8 +12,8 @@ from typing import NoReturn
 from absl.flags import argparse_flags
 
 import config
-from lic import setting_flags
-from lic.argument_types import crop, names, positive, qualities, whole, within
+from lic.cli import setting_flags
+from lic.cli.argument_types import crop, names, positive, qualities, whole, within
 from lic.files import shown
 
 _TITLES = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Callable
 
-from lic.stopwatch import Stopwatch
+from lic.cli.stopwatch import Stopwatch
 
 Progress = Callable[[Iterable], Iterable]   # wraps steps, as tqdm does
 Bar = Callable[[str], Progress]              # of steps of that name

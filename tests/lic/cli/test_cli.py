@@ -11,8 +11,9 @@ import sys
 import pytest
 from PIL import Image
 
-from lic import bitstream, commands
+from lic import bitstream
 from lic.bitstream import Arithmetic, Record
+from lic.cli import commands
 from tests.scripts import ROOT, SCRIPTS
 
 COMMANDS = ("train", "compress", "decompress", "evaluate", "demo", "export", "serve", "convert", "info")
@@ -182,7 +183,7 @@ def test_interruption_and_want_of_memory_are_one_line(raised, code, says, here, 
 def test_reader_that_goes_away_is_no_traceback(process):
     """As `info ... | head -1`, with more to say than a pipe holds."""
     ran = process("-c", "import subprocess, sys\n"
-                  "code = ('from lic import cli, facts\\n'\n"
+                  "code = ('from lic import cli\\nfrom lic.cli import facts\\n'\n"
                   "        'facts.of_preset = lambda *_: {str(i): i for i in range(99999)}\\n'\n"
                   "        'cli.main(\"lsk2023\")')\n"
                   "child = subprocess.Popen([sys.executable, '-c', code, 'info'], stdout=-1, stderr=-1)\n"

@@ -1,8 +1,7 @@
 """The one command line of all three scripts: how a command is run, and how it ends.
 
-Its flags stand in `lic.arguments`, what the commands do in `lic.commands`. Nothing heavy is imported here, so that
-`--help`, `info FILE` and a mistyped flag are answered at once. Exit codes: 0 done, 1 bad data, 2 misuse,
-130 interrupted.
+Its flags stand in `arguments`, what the commands do in `commands`. Nothing heavy is imported here, so that `--help`,
+`info FILE` and a mistyped flag are answered at once. Exit codes: 0 done, 1 bad data, 2 misuse, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import config
-from lic import environment, setting_flags
-from lic.arguments import parser_of
+from lic import environment
+from lic.cli import setting_flags
+from lic.cli.arguments import parser_of
 from lic.errors import UserError
 from lic.files import shown
 
@@ -48,7 +48,7 @@ def run(script: str, words: Sequence[str] | None = None) -> int:
     arguments = parser_of(script).parse_args(words)
     environment.prepare()
     try:
-        from lic import commands
+        from lic.cli import commands
         arguments.runtime = setting_flags.read(config.Runtime, arguments)
         if arguments.command == "train":
             arguments.training = setting_flags.read(config.Training, arguments)

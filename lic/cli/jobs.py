@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Callable
 
-from lic import memory, overlap, progress
+from lic import memory, overlap
+from lic.cli import progress
+from lic.cli.notes import tell
+from lic.cli.progress import Bar
 from lic.errors import DataError, UserError
 from lic.files import shown
-from lic.notes import tell
-from lic.progress import Bar
 
 
 def share_cores(jobs: Sequence[tuple[str, str]], need_of: Callable[[str], float | None]) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lic import bitstream, codecs, files, images, memory, overlap, resources, starting
+from lic import bitstream, codecs, files, images, memory, overlap, resources
+from lic.cli import starting
+from lic.cli.finishing import Decoded, Finish
+from lic.cli.progress import Bar
+from lic.cli.stopwatch import Stopwatch
 from lic.errors import UserError
-from lic.finishing import Decoded, Finish
-from lic.progress import Bar
-from lic.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from lic.codec import Codec

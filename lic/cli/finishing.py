@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lic import files, metrics
-from lic.notes import note
-from lic.stopwatch import Stopwatch
+from lic.cli.notes import note
+from lic.cli.stopwatch import Stopwatch
 
 
 class Decoded(NamedTuple):

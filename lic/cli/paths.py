@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Callable
 
+from lic.cli.notes import note
 from lic.errors import UsageError
-from lic.notes import note
 
 _STREAMS = re.compile(r"/dev/std(out|err)|/(dev|proc/self)/fd/[12]")
 

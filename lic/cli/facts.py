@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 import config
-from lic import bitstream, files, registry, resources, starting
+from lic import bitstream, files, registry, resources
+from lic.cli import starting
+from lic.cli.notes import named
 from lic.errors import DataError
-from lic.notes import named
 
 
 def of_file(path: str) -> dict:

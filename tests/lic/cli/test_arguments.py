@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import config
-from lic import setting_flags
-from lic.arguments import parser_of
+from lic.cli import setting_flags
+from lic.cli.arguments import parser_of
 from tests.scripts import SCRIPTS
 
 

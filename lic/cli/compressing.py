@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lic import files, images, memory, overlap, rate_control
+from lic.cli.finishing import Decoded, Finish
+from lic.cli.progress import Bar
+from lic.cli.stopwatch import Stopwatch
 from lic.errors import UsageError
-from lic.finishing import Decoded, Finish
-from lic.progress import Bar
-from lic.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from lic.codec import Codec
