@@ -367,7 +367,8 @@ class Training:
                                "bundled model; the same preset")
     linear_start: bool = _flag(False, "begin as a good linear transform, the principal components of the pictures, "
                                       "instead of random weights (not where patch merging normalises)")
-    model_path: str = _flag("", "folder that the trained model is saved to, a new one or that of this run (default: TRAIN_PATH/model)")
+    model_path: str = _flag("", "folder that the trained model is saved to, a new one or that of this run (default: "
+                                "TRAIN_PATH/model)")
     epochs: int = _flag(1000, "number of epochs")
     steps_per_epoch: int = _flag(1000, "steps an epoch; a checkpoint is written after each epoch")
     minutes: float = _flag(0.0, "end after so many minutes, if not earlier, and save the model; the schedule follows "

@@ -7,18 +7,17 @@ beside the weights (`lic.stored_graph`). The same pixels give the same bytes by 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from types import MappingProxyType
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 import config
-from lic import bitstream, images, memory, metrics, registry
+from lic import bitstream, images, memory, metrics, refining, registry
 from lic.arithmetic import ARITHMETICS
 from lic.bitstream import Header, Record
 from lic.coded import Coded
@@ -28,9 +27,6 @@ from lic.qualities import settled
 from lic.registry import maker_in_words
 from lic.switches import arithmetic_of, flags_of
 from lic.tiling import LATENT_STRIDE, Box, Tiling, check_side, fits_whole, tile_of
-
-if TYPE_CHECKING:
-    from lic.refining import Refiner
 
 Progress = Callable[[Iterable], Iterable]
 _EFFORTS_MEMORY = 3   # times what coding takes; measured 0.9 (hypmqw2022 nano), 1.5 (lsk2023), 2.8 (zyc2022)
@@ -42,15 +38,13 @@ class Codec:
     Args:
       graph: a `FileGraph`, what `tf.saved_model.load` made of one, or a `StoredGraph`.
       about: what its model.json says.
-      bits_of: what `lic.bits_map` made of the model, where that is at hand; an attribute, too.
-      refiner: makes the model's `lic.refining.Refiner`, where the model is at hand.
+      apart: further functions (`lic.apart`) by their names, where they are at hand; an attribute, too.
       folder: that its model was read from, where there is one; an attribute, too.
     """
 
-    def __init__(self, graph, about: dict, bits_of: Callable | None = None,
-                 refiner: Callable[[], Refiner] | None = None, folder: str | None = None):
-        self.graph, self.about, self.start, self.bits_of, self.folder = graph, about, start_of(about), bits_of, folder
-        self._make_refiner, self._one_makes = refiner, threading.Lock()
+    def __init__(self, graph, about: dict, apart: Mapping[str, Callable] = MappingProxyType({}),
+                 folder: str | None = None):
+        self.graph, self.about, self.start, self.apart, self.folder = graph, about, start_of(about), apart, folder
         self._preset = registry.described(about)
 
     @property
@@ -73,13 +67,8 @@ class Codec:
             raise UsageError(f"the effort {effort} is not within 0..{config.MAX_EFFORT}")
         if effort and not self.variable:
             raise UsageError("this model has one rate and takes no effort: it knows no lambda; give one of many rates")
-        if effort and not self._make_refiner:
+        if effort and "slope" not in self.apart:
             raise UsageError("an effort needs the model's networks: a SavedModel by itself takes none")
-
-    @functools.cached_property
-    def _refiner(self) -> Refiner:
-        assert self._make_refiner
-        return self._make_refiner()
 
     def probe(self, pixels: np.ndarray, quality: float, progress: Progress = iter) -> tuple[float, float]:
         """uint8 (h, w, 3) -> (bits per pixel, PSNR in dB) that a file of this quality has, about; nothing is coded.
@@ -102,14 +91,14 @@ class Codec:
         Returns:
           float32 (h/16, w/16), rounded up; None of a SavedModel without stored graphs, which holds no such function.
         """
-        if self.bits_of is None:
+        if "bits" not in self.apart:
             return None
         quality, (height, width) = self.settled_quality(quality), pixels.shape[:2]
         found = np.zeros([-(-side // LATENT_STRIDE) for side in (height, width)], np.float32)
         for box in progress(Tiling(height, width, self._tile_of(height, width, None))):
             self._demand(box.height * box.width)
             part = found[box.top // LATENT_STRIDE:, box.left // LATENT_STRIDE:]
-            of_tile = self._run(self.bits_of, pixels[box.slices], np.float32(quality))
+            of_tile = self._run(self.apart["bits"], pixels[box.slices], np.float32(quality))
             rows, columns = np.minimum(of_tile.shape, part.shape)
             part[:rows, :columns] = of_tile[:rows, :columns]
         return found
@@ -216,11 +205,9 @@ class Codec:
         """y of what `box` holds of each window."""
         if not effort:
             return self._run(self.graph.analyse, windows, np.array(box, np.int32), qualities)
-        with self._one_makes:   # threads may ask at the same time
-            refiner = self._refiner
         whole = np.array((0, 0, *windows.shape[1:3]), np.int32)   # what lies around the box is refined, too
         y = self._run(self.graph.analyse, windows, whole, qualities)
-        y = self._run(refiner.refined, y, windows, qualities, effort, progress)
+        y = self._run(refining.refined, self.apart["slope"], y, windows, qualities, effort, progress)
         return y[(slice(None), *latent_box(box).slices)]
 
     def _file(self, height: int, width: int, tiles: Sequence[_Tile], tile: tuple[int, int] | None, quality: float

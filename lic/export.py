@@ -90,4 +90,4 @@ def _write(codec: Codec, folder: str) -> None:
     os.makedirs(ours, exist_ok=True)
     files.write_atomically(os.path.join(ours, resources.MODEL), json.dumps(codec.about, indent=2).encode())
     if codec.graph.storable and not (codec.folder and graph_storing.copy(codec.folder, codec.about, ours)):
-        graph_storing.write(codec.graph, codec.bits_of, codec.about, ours)
+        graph_storing.write(codec.graph, codec.apart, codec.about, ours)

@@ -12,7 +12,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
@@ -38,22 +38,22 @@ def save(folder: str) -> None:
     Raises:
       DataError: the folder holds no model, or one that is broken.
     """
-    from lic import bits_map
+    from lic import apart
     from lic.file_graph import FileGraph
     model, _ = weights.load(folder)
     about = {**weights.describe(folder), "num_strings": model.num_strings}
-    write(FileGraph(model, bytes(12), 0), bits_map.traced(model), about, folder)
+    write(FileGraph(model, bytes(12), 0), apart.traced(model), about, folder)
 
 
-def write(graph: FileGraph, bits_of, about: dict, folder: str) -> None:
+def write(graph: FileGraph, apart: Mapping[str, Callable], about: dict, folder: str) -> None:
     """Stores the functions of a graph in a folder.
 
     Args:
-      bits_of: what `lic.bits_map` made of its model.
+      apart: further ones of its model (`lic.apart`).
       about: what the model's model.json says, and `num_strings`.
     """
     functions = {"analyse": graph.analyse, "encode": graph.encode, "decode": graph.decode,
-                 "synthesise": graph.synthesise, "bits": bits_of}
+                 "synthesise": graph.synthesise, **apart}
     if hasattr(graph, "probe"):
         functions["probe"] = graph.probe
     places, stored, numbers = sorted(graph.weights), _Functions(), {}

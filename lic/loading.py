@@ -31,13 +31,12 @@ _MOST_THREADS = 1024
 def from_model(model: LatentCodec, script: str, weights_id: bytes, runtime: config.Runtime, folder: str | None = None,
                **about) -> Codec:
     """A codec of a frozen model, and the folder that it was read from."""
-    from lic import bits_map
+    from lic import apart
     from lic.file_graph import FileGraph
-    from lic.refining import Refiner
     side = memory.tile_side(model.preset.bytes_per_pixel, memory.BUDGET)   # an export may run anywhere
     about = {**about, **registry.describe(script, model.preset)}
     about = _about(about, weights_id, model.num_strings, runtime)
-    return Codec(FileGraph(model, start_of(about), side), about, bits_map.traced(model), lambda: Refiner(model), folder)
+    return Codec(FileGraph(model, start_of(about), side), about, apart.traced(model), folder)
 
 
 def _about(about: dict, weights_id: bytes, num_strings: int, runtime: config.Runtime) -> dict:
@@ -120,12 +119,7 @@ def _of_stored(folder: str, about: dict, arrays: Mapping[str, np.ndarray], runti
         return None
     identity, preset = bytes.fromhex(about["weights_id"]), registry.described(about)
     whole = _about(registry.describe(about["script"], preset), identity, graph.num_strings, runtime)
-
-    def refiner():
-        from lic.refining import Refiner
-        return Refiner(weights.build(about, arrays, **options(runtime)))
-
-    return Codec(graph, whole, lambda *of: graph.bits(*of), refiner)
+    return Codec(graph, whole, graph.apart)
 
 
 def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Codec:

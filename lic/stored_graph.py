@@ -38,7 +38,7 @@ import config
 from lic import files, kernels, pure_operations
 from lic.errors import DataError
 
-FORMAT = 6
+FORMAT = 7
 FILE = "graphs.zip"
 ABOUT = "about.json"
 ENTRY = "{}.pb"
@@ -58,7 +58,7 @@ def serves(runtime: config.Runtime) -> bool:
 
 
 class StoredGraph:
-    """The functions of a `FileGraph` and of `lic.bits_map`, of arrays, as they were stored.
+    """The functions of a `FileGraph` and of `lic.apart`, of arrays, as they were stored.
 
     Args:
       archive: what `graph_storing.save` wrote; about: its entry of that name.
@@ -94,6 +94,18 @@ class StoredGraph:
     @functools.cached_property
     def bits(self):
         return self._function("bits")
+
+    @functools.cached_property
+    def slope(self):
+        return self._function("slope")
+
+    @property
+    def apart(self) -> dict[str, Callable]:
+        """Those that stand apart from the rest (`lic.apart`), by their names; each is read when it is called first."""
+        def calling(name):
+            return lambda *arguments: getattr(self, name)(*arguments)
+
+        return {name: calling(name) for name in ("bits", "slope") if name in self._functions}
 
     def _function(self, name: str) -> Callable:
         """Raises DataError where what was stored can't be used."""

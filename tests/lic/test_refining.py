@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import export, graph_storing, loading, metrics, refining, stored_graph
+from lic import export, graph_storing, loading, metrics, refining, slope, stored_graph
 from lic.coders import GaussianModel, scale_of_index
 from lic.errors import UsageError
 from lic.model import pad
@@ -37,11 +37,10 @@ def cost(codec, x, data: bytes, quality: float) -> float:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_refined_latent_costs_less(many_rates, x, script):
     model = many_rates(script)
-    refiner, quality = refining.Refiner(model), np.array([70.0], np.float32)
-    pixels = tf.cast(x[None], tf.float32)
-    first = model.analyse(pad(pixels), quality)
-    costs = [float(refiner._cost(pixels, y, tf.constant(quality))[0])
-             for y in (first, *(refiner.refined(first, x[None], quality, steps) for steps in (3, 20)))]
+    going, quality = slope.traced(model), np.array([70.0], np.float32)
+    first = model.analyse(pad(tf.cast(x[None], tf.float32)), quality)
+    costs = [float(going(x[None], y, quality, refining._DECIDED)[1][0])
+             for y in (first, *(refining.refined(going, first, x[None], quality, steps) for steps in (3, 20)))]
     assert costs[2] < costs[1] < costs[0]
 
 
@@ -73,7 +72,7 @@ def test_expected_bits_at_whole_numbers_are_those_that_are_counted():
     scale = scale_of_index(tf.round(index))
     symbols = tf.round(tf.random.stateless_normal(index.shape, (1, 2)) * scale * 1.5)
     counted = GaussianModel()(symbols, tf.round(index), training=False)[1]
-    assert float(tf.reduce_sum(refining._bits(symbols, scale))) == pytest.approx(float(counted[0]), rel=1e-3)
+    assert float(tf.reduce_sum(slope._bits(symbols, scale))) == pytest.approx(float(counted[0]), rel=1e-3)
 
 
 @pytest.mark.slow
