@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import export, graph_storing, loading, metrics, refining, slope, stored_graph
+from lic import export, loading, metrics, refining, slope
 from lic.coders import GaussianModel, scale_of_index
 from lic.errors import UsageError
 from lic.model import pad
@@ -80,15 +78,6 @@ def test_exported_model_refines_as_the_one_that_it_was(codec, x, tmp_path):
     export.save(codec, str(tmp_path / "exported"))
     exported = loading.load(str(tmp_path / "exported"))
     assert exported.compress(x, quality=40, effort=2) == codec.compress(x, quality=40, effort=2)
-
-
-@pytest.mark.slow
-def test_model_with_stored_graphs_refines_as_the_one_that_is_traced(saved_many, codec, x, tmp_path):
-    folder = str(shutil.copytree(saved_many, tmp_path / "model"))
-    graph_storing.save(folder)
-    stored = loading.load(folder)
-    assert isinstance(stored.graph, stored_graph.StoredGraph)
-    assert stored.compress(x, quality=40, effort=2) == codec.compress(x, quality=40, effort=2)
 
 
 def test_each_step_shows_in_the_progress(codec, x):

@@ -62,6 +62,12 @@ def test_stored_graphs_know_every_quality_and_its_estimate(many, picture):
         assert stored.probe(x, quality) == pytest.approx(traced.probe(x, quality), rel=1e-6)
 
 
+def test_stored_slope_refines_as_the_one_that_is_traced(many, picture):
+    stored, traced = lic.load(many), lic.load(many, stored=False)
+    x = pixels_of(picture, 100, 150, seed=4)
+    assert stored.compress(x, quality=40, effort=2) == traced.compress(x, quality=40, effort=2)
+
+
 def changed(archive, **entries) -> None:
     """Writes a graphs.zip anew with other entries of its description."""
     with zipfile.ZipFile(archive) as old:
@@ -212,14 +218,15 @@ def test_every_kind_of_model_can_be_stored(kind, lively, tmp_path, picture):
     stored, traced = lic.load(str(tmp_path)), lic.load(str(tmp_path), stored=False)
     x = pixels_of(picture, 60, 90)
     assert isinstance(stored.graph, StoredGraph) and stored.compress(x) == traced.compress(x)
+    assert stored.compress(x, effort=2) == traced.compress(x, effort=2)
     np.testing.assert_array_equal(stored.bits_map(x), traced.bits_map(x))
 
 
 LOADED = """
 import sys
 from lic import cli
-assert cli.run("zyc2022", sys.argv[1:]) == 0
-print([name for name in ("tensorflow_compression", "tensorflow_probability", "zyc2022", "lic.model")
+assert cli.run(sys.argv[1], sys.argv[2:]) == 0
+print([name for name in ("tensorflow_compression", "tensorflow_probability", sys.argv[1], "lic.model")
        if name in sys.modules])
 import tensorflow_compression as tfc
 assert tfc.run_length_encode is not None
@@ -228,11 +235,13 @@ print(type(lic.load(sys.argv[-1], stored=False).graph).__name__)
 """
 
 
+@pytest.mark.parametrize(("script", "more"), [("zyc2022", ()), ("hypmqw2022", ("--effort", 2))])
 def test_coding_with_stored_graphs_neither_builds_a_model_nor_loads_tfc_and_both_can_follow(
-        saved, picture, process, tmp_path):
+        script, more, saved, many, picture, process, tmp_path):
     from PIL import Image
     Image.fromarray(pixels_of(picture, 40, 50)).save(tmp_path / "x.png")
-    ran = process("-c", LOADED, "compress", tmp_path / "x.png", "--model_path", saved["zyc2022"], cwd=ROOT)
+    model = many if more else saved[script]
+    ran = process("-c", LOADED, script, "compress", tmp_path / "x.png", *more, "--model_path", model, cwd=ROOT)
     assert (ran.code, ran.out.split("\n")[:2]) == (0, ["[]", "FileGraph"]), ran.err
 
 
