@@ -22,6 +22,7 @@ from lic.arithmetic import ARITHMETICS
 from lic.bitstream import Header, Record
 from lic.coded import Coded
 from lic.errors import DataError, UsageError
+from lic.kinds import is_whole
 from lic.latents import Latents, latent_box
 from lic.qualities import settled
 from lic.registry import maker_in_words
@@ -63,8 +64,8 @@ class Codec:
 
     def check_effort(self, effort: int) -> None:
         """Raises a UsageError where there is no such effort, or this model can make none."""
-        if not 0 <= effort <= config.MAX_EFFORT:
-            raise UsageError(f"the effort {effort} is not within 0..{config.MAX_EFFORT}")
+        if not is_whole(effort) or not 0 <= effort <= config.MAX_EFFORT:
+            raise UsageError(f"the effort {effort} is not a whole number within 0..{config.MAX_EFFORT}")
         if effort and not self.variable:
             raise UsageError("this model has one rate and takes no effort: it knows no lambda; give one of many rates")
         if effort and "slope" not in self.apart:

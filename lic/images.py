@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from lic import png
+from lic import png, stderr
 from lic.errors import DataError, UsageError
 from lic.files import PathLike, read_bytes, shown, write_atomically
 
@@ -238,7 +238,7 @@ def _load(image: Image.Image, notes: list[str]) -> None:
         _cut_transparent_colour(image)
     if image.format == "TIFF":
         _check_strips(image)
-        with _quiet_pillow(), _quiet_libtiff():
+        with _quiet_pillow(), stderr.silent():   # libtiff complains straight to file descriptor 2
             image.load()
     else:
         image.load()  # these do not warn, and may run side by side in threads
@@ -392,23 +392,6 @@ def _quiet_pillow(most: int | None = MAX_PIXELS) -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-
-
-@contextlib.contextmanager
-def _quiet_libtiff() -> Iterator[None]:
-    """libtiff complains straight to file descriptor 2; whatever else goes there meanwhile is lost."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # there is no stderr
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 @contextlib.contextmanager

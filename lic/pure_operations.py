@@ -20,11 +20,11 @@ ALLOWED = frozenset({
     "Log1p", "LogicalAnd", "LogicalOr", "LoopCond", "MatMul", "Max", "Maximum", "Mean", "Merge", "Min", "Minimum",
     "Mul", "Neg", "NextIteration", "NoOp", "NotEqual", "Pack", "Pad", "Placeholder", "Prod", "RaggedTensorToTensor",
     "Range", "RealDiv", "Reciprocal", "Relu", "ReluGrad", "Reshape", "RightShift", "Roll", "Round", "Rsqrt",
-    "RsqrtGrad", "SelectV2", "Shape", "ShapeN", "Sigmoid", "SigmoidGrad", "Size", "Slice", "Softmax", "Softplus",
-    "SpaceToDepth", "Split", "SplitV", "Sqrt", "SqrtGrad", "Square", "SquaredDifference", "Squeeze", "StridedSlice",
-    "StridedSliceGrad", "Sub", "Sum", "Switch", "Tanh", "TanhGrad", "TensorListFromTensor", "TensorListGetItem",
-    "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile", "Transpose", "Unpack", "Where",
-    "ZerosLike",
+    "RsqrtGrad", "SelectV2", "Shape", "ShapeN", "Sigmoid", "SigmoidGrad", "Sign", "Size", "Slice", "Softmax",
+    "Softplus", "SpaceToDepth", "Split", "SplitV", "Sqrt", "SqrtGrad", "Square", "SquaredDifference", "Squeeze",
+    "StopGradient", "StridedSlice", "StridedSliceGrad", "Sub", "Sum", "Switch", "Tanh", "TanhGrad",
+    "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem", "TensorListStack",
+    "Tile", "Transpose", "Unpack", "Where", "ZerosLike",
 })
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import config
 from lic import bitstream
 from lic.errors import UsageError
+from lic.kinds import is_number
 
 
 def settled(quality: float | None, preset: config.Preset) -> float:
@@ -18,6 +19,8 @@ def settled(quality: float | None, preset: config.Preset) -> float:
             raise UsageError("the model has one rate and takes no quality: give one of many rates")
         return 0
     quality, (least, most) = config.DEFAULT_QUALITY if quality is None else quality, config.QUALITIES
+    if not is_number(quality):
+        raise UsageError(f"the quality {quality!r} is no number")
     if not least <= quality <= most:
         raise UsageError(f"the quality {quality:g} is not within {least:g}..{most:g}")
     return bitstream.quality_of(bitstream.quality_byte(quality))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lic.errors import UsageError
+from lic.kinds import is_whole
 
 STRIDE = 64          # pixels of the picture for each of z
 LATENT_STRIDE = 16   # and for each of y
@@ -100,7 +101,7 @@ class Tiling:
 
 def check_side(side: int) -> None:
     """Raises a UsageError for a side of tiles that is neither 0 nor a multiple of ALIGN."""
-    if side < 0 or side % ALIGN:
+    if not is_whole(side) or side < 0 or side % ALIGN:
         raise UsageError(f"the side of a tile is a multiple of {ALIGN} pixels, or 0 for no tiles, not {side}")
 
 

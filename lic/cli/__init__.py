@@ -55,7 +55,8 @@ def run(script: str, words: Sequence[str] | None = None) -> int:
         if arguments.command == "serve":
             arguments.serving = setting_flags.read(config.Serving, arguments)
         code = getattr(commands, arguments.command)(script, arguments) or 0
-        sys.stdout.flush()
+        if sys.stdout:   # there is none under `>&-`
+            sys.stdout.flush()
         return code
     except UserError as error:
         print(f"{script}: {shown(str(error))}", file=sys.stderr)  # names may hold anything
@@ -72,7 +73,8 @@ def run(script: str, words: Sequence[str] | None = None) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):   # as of `info ... | head`, which is nobody's mistake
             print(f"{script}: {shown(str(error))}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception:
         if not _ctrl_c.pressed:

@@ -60,6 +60,13 @@ def qualities(text: str) -> tuple[float, ...]:
 qualities.__name__ = "Q,Q,..."
 
 
+def place(text: str) -> str:
+    """A path; an empty one, as of a variable of the shell that is not set, is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is given")
+    return text
+
+
 def names(text: str) -> tuple[str, ...]:
     """ "jpeg,webp" as names; none for an empty text."""
     return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -13,7 +13,7 @@ from absl.flags import argparse_flags
 
 import config
 from lic.cli import setting_flags
-from lic.cli.argument_types import crop, names, positive, qualities, whole, within
+from lic.cli.argument_types import crop, names, place, positive, qualities, whole, within
 from lic.files import shown
 
 _TITLES = {
@@ -74,7 +74,7 @@ def _train(commands, script: str) -> None:
     p.epilog = f"{_lambdas(script)}\n\n{_SEVERAL_DEVICES}\n\n{p.epilog}"
     _add_preset(p, script)
     setting_flags.add(p, config.Training, _TRAINING_NAMES)
-    p.add_argument("--export_step", metavar="DIR",
+    p.add_argument("--export_step", type=place, metavar="DIR",
                    help="do not train: write the training step to this folder, as a program that lic.pjrt_train runs "
                         "on any device that JAX knows, from where the run in TRAIN_PATH stands, if there is one")
 
@@ -85,7 +85,7 @@ def _compress(commands, script: str) -> None:
     p.add_argument("inputs", nargs="+", metavar="PICTURE",
                    help="pictures (also globs in quotes); one picture may be followed by the name of its file, which "
                         "ends in .tfci (default: the picture's name with .tfci added)")
-    p.add_argument("--out", metavar="DIR", help="folder for the files (default: beside each picture)")
+    p.add_argument("--out", type=place, metavar="DIR", help="folder for the files (default: beside each picture)")
     _add_keep(p)
     p.add_argument("--tile", type=int, metavar="PIXELS",
                    help="cut larger pictures into tiles of at most this side, a multiple of 128; 0 for none (default: "
@@ -107,11 +107,12 @@ def _decompress(commands, script: str) -> None:
     p.add_argument("inputs", nargs="+", metavar="FILE.tfci",
                    help="files (also globs in quotes); one file may be followed by the name of its picture, whose "
                         "ending says the format (default: the file's name with .png added)")
-    p.add_argument("--out", metavar="DIR", help="folder for the pictures (default: beside each file)")
+    p.add_argument("--out", type=place, metavar="DIR", help="folder for the pictures (default: beside each file)")
     _add_keep(p)
     p.add_argument("--crop", type=crop, metavar="X,Y,W,H",
                    help="decode only this part of the picture, in pixels from its left and top")
-    p.add_argument("--original", metavar="PICTURE", help="measure the distance to it; prints figures as -V does")
+    p.add_argument("--original", type=place, metavar="PICTURE",
+                   help="measure the distance to it; prints figures as -V does")
     _add_model_path(p)
 
 
@@ -121,12 +122,12 @@ def _evaluate(commands, script: str) -> None:
     p.add_argument("inputs", nargs="+", metavar="PICTURE", help="pictures (also globs in quotes)")
     p.add_argument("--quality", type=qualities, metavar="Q,Q,...",
                    help="qualities 1..100 of models of variable rate (default: 10,30,50,70,90)")
-    p.add_argument("--model_path", nargs="+", metavar="MODEL",
+    p.add_argument("--model_path", nargs="+", type=place, metavar="MODEL",
                    help="folders of models, or names of scripts for their bundled ones (default: the bundled one); "
                         "models of one rate and one preset make a curve together")
     _add_effort(p)
     _add_against(p)
-    p.add_argument("--out", default="report", metavar="DIR",
+    p.add_argument("--out", type=place, default="report", metavar="DIR",
                    help="folder of the report, which may hold an older one (default: report)")
 
 
@@ -160,7 +161,7 @@ def _convert(commands, script: str) -> None:
     p = _command(commands, script, "convert", "make a model of a PyTorch checkpoint",
                  "convert checkpoint.pth.tar --out build/converted")
     p.add_argument("checkpoint", metavar="CHECKPOINT", help=f"a file of torch.save with weights of {_PEERS[script]}")
-    p.add_argument("--out", metavar="DIR",
+    p.add_argument("--out", type=place, metavar="DIR",
                    help="a new folder for the model (default: the checkpoint's name with .model added)")
 
 
@@ -202,5 +203,5 @@ def _add_effort(parser) -> None:
 
 
 def _add_model_path(parser) -> None:
-    parser.add_argument("--model_path", metavar="DIR",
+    parser.add_argument("--model_path", type=place, metavar="DIR",
                         help="a trained model, a training run or an exported model (default: the bundled one)")

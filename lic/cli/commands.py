@@ -100,7 +100,7 @@ def serve(script: str, a: argparse.Namespace) -> None:
 
 def _say(line: str) -> None:
     """A line about the server, at once."""
-    with suppress(BrokenPipeError):   # it serves on where nobody listens any more
+    with suppress(OSError):   # it serves on where nobody listens any more, or the disk is full
         print(line, flush=True)
 
 

@@ -15,7 +15,7 @@ from lic.cli import starting
 from lic.cli.finishing import Decoded, Finish
 from lic.cli.progress import Bar
 from lic.cli.stopwatch import Stopwatch
-from lic.errors import UserError
+from lic.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from lic.codec import Codec
@@ -46,7 +46,7 @@ class Decompression:
         with watch("read"):
             data = files.read_bytes(source)
             header, _ = bitstream.parse(data)
-            original = _original(a.original, a.crop) if a.original else None
+            original = _original(a.original, header, a.crop) if a.original else None
         with watch("start"):
             codec = self._codec_of(header)
         with self._room.of(codec.memory_of(header.height, header.width)):
@@ -74,9 +74,16 @@ def _model_of(header: bitstream.Header) -> str:
     return folder
 
 
-def _original(path: str, crop: tuple[int, int, int, int] | None) -> np.ndarray:
-    """The pixels of the picture to compare with, or a part of them."""
+def _original(path: str, header: bitstream.Header, crop: tuple[int, int, int, int] | None) -> np.ndarray:
+    """The pixels of the picture to compare with, or a part of them.
+
+    Raises:
+      DataError: it has another size than what is decoded.
+    """
     pixels = images.read(path).pixels
+    if pixels.shape[:2] != (header.height, header.width):
+        raise DataError(f"--original {files.shown(path)} has {pixels.shape[1]} x {pixels.shape[0]} pixels, the file "
+                        f"{header.width} x {header.height}: give the picture that it was made of")
     if crop:
         x, y, width, height = crop
         pixels = pixels[max(y, 0):y + height, max(x, 0):x + width]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
+from lic import stderr
 from lic.errors import UserError
 from lic.files import shown
 
@@ -11,7 +13,8 @@ from lic.files import shown
 def note(line: str) -> None:
     """One line, above whatever bar there is."""
     from tqdm import tqdm
-    tqdm.write(line, file=sys.stderr)
+    with stderr.ALONE, suppress(OSError):   # where it can't be said, the work goes on
+        tqdm.write(line, file=sys.stderr)
 
 
 def tell(script: str, source: str, error: UserError) -> None:

@@ -32,7 +32,7 @@ def pairs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) 
     if target and len(sources) > 1:
         raise UsageError(f"{len(sources)} inputs can't go into the one file '{target}': give --out DIR")
     found = [(source, target or _target(source, suffix, a.out)) for source in sources]
-    _refuse_clashes(found)
+    _refuse_clashes(found, getattr(a, "original", None))
     return _without_done(found) if a.keep else found
 
 
@@ -61,8 +61,8 @@ def _refuse_streams(names: Iterable[str]) -> None:
             raise UsageError(f"'{name}' is a stream: files are written whole, under a name; give names of files")
 
 
-def _refuse_clashes(pairs: list[tuple[str, str]]) -> None:
-    sources = {os.path.realpath(source) for source, _ in pairs}
+def _refuse_clashes(pairs: list[tuple[str, str]], original: str | None) -> None:
+    sources = {os.path.realpath(source) for source in (*(source for source, _ in pairs), original) if source}
     targets: set[str] = set()
     for _, target in pairs:
         real = os.path.realpath(target)

@@ -70,13 +70,16 @@ def _replace(folder: str, fresh: str, old: str) -> None:
 
 def check_target(folder: str) -> None:
     """Raises a UsageError where no report can be written: something else than an older report is there, or no way."""
-    if not os.path.lexists(folder):
-        _check_way(os.path.dirname(os.path.realpath(folder)))
+    if not folder:
+        raise UsageError("--out '' names no folder")
+    place = os.path.realpath(folder)   # where it will be written: 'nowhere/../photos' is 'photos'
+    if not os.path.lexists(place):
+        _check_way(os.path.dirname(place))
         return
-    if not os.path.isdir(folder):
+    if not os.path.isdir(place):
         raise UsageError(f"'{files.shown(folder)}' is not a folder: give another --out")
-    names = set(os.listdir(folder))
-    if names and not (names <= _NAMES and _is_ours(os.path.join(folder, "results.json"))):
+    names = set(os.listdir(place))
+    if names and not (names <= _NAMES and _is_ours(os.path.join(place, "results.json"))):
         raise UsageError(f"'{files.shown(folder)}' holds other things than a report: give a new folder")
 
 

@@ -22,6 +22,7 @@ from lic.serving.limits import Limits
 from lic.serving.refusals import Code, Refusal
 
 Specs = Mapping[str, tf.TensorSpec]
+_DEEPEST = 32   # axes that an array of NumPy may have
 
 
 class Document(NamedTuple):
@@ -109,6 +110,8 @@ def _shape(value) -> tuple[int, ...]:
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
+        if len(shape) > _DEEPEST:
+            _refuse(f"more than {_DEEPEST} lists stand in one another")
         value = value[0] if value else None
     return tuple(shape)
 

@@ -24,6 +24,8 @@ def check(settings: config.Serving) -> None:
 
 def demand_ports(settings: config.Serving) -> None:
     """Raises UsageError where an address can't be listened on, before a model is loaded."""
+    if settings.grpc_port == settings.rest_port != 0:
+        raise UsageError(f"--grpc_port and --rest_port are both {settings.rest_port}: give two")
     ports.demand(settings.host, settings.grpc_port, "--grpc_port or --host")
     ports.demand(settings.host, settings.rest_port, "--rest_port or --host")
 

@@ -23,6 +23,12 @@ def test_quality_beyond_the_range_is_misuse(asked):
         settled(asked, MANY)
 
 
+@pytest.mark.parametrize("asked", ["30", [30], b"30"])
+def test_quality_that_is_no_number_is_misuse(asked):
+    with pytest.raises(UsageError, match="is no number"):
+        settled(asked, MANY)
+
+
 def test_model_of_one_rate_has_none():
     assert settled(None, ONE) == 0
     with pytest.raises(UsageError, match="one rate and takes no quality"):

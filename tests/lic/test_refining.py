@@ -92,8 +92,8 @@ def test_each_step_shows_in_the_progress(codec, x):
 
 
 def test_effort_that_can_not_be_made_is_refused(codec, x):
-    for effort in (-1, config.MAX_EFFORT + 1):
-        with pytest.raises(UsageError, match="is not within 0"):
+    for effort in (-1, config.MAX_EFFORT + 1, 1.5, "3"):
+        with pytest.raises(UsageError, match="is not a whole number within 0"):
             codec.compress(x, effort=effort)
     of_one_rate = {**codec.about, "preset": "tiny"}
     for about, said in ((of_one_rate, "one rate and takes no effort"), (codec.about, "by itself takes none")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -117,6 +119,11 @@ MISUSE = [  # (arguments, exit code, what the line says)
     (["compress", "picture.png", "picture.tfci", "--out", "."], 2, "not both"),
     (["compress", "picture.png", "no-model/../picture.png", "--out", "o"], 2, "two inputs would be written to"),
     (["compress", "file.tfci", "./file.tfci"], 2, "would be written over an input"),
+    (["decompress", "file.tfci", "picture.png", "--original", "./picture.png"], 2, "would be written over an input"),
+    (["compress", "picture.png", "--out", ""], 2, "argument --out: an empty name is given"),
+    (["compress", "picture.png", "--model_path", ""], 2, "argument --model_path: an empty name is given"),
+    (["train", "--export_step", ""], 2, "argument --export_step: an empty name is given"),
+    (["serve", "--grpc_port", "8501"], 2, "--grpc_port and --rest_port are both 8501: give two"),
     (["decompress", "file.tfci", "cut.tfci", "./file.tfci"], 2, "two inputs would be written to"),
     (["compress", "picture.png", "/dev/stdout"], 2, "'/dev/stdout' is a stream"),
     (["compress", "-"], 2, "'-' is a stream"),
@@ -178,6 +185,24 @@ def test_interruption_and_want_of_memory_are_one_line(raised, code, says, here, 
 
     monkeypatch.setattr(commands, "info", breaks)
     assert here("lsk2023", "info") == (code, "", [f"lsk2023: {says}"])
+
+
+@pytest.mark.parametrize("redirected", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_nothing_to_fail_at(redirected, desk_folder, tmp_path):
+    command = f'"{sys.executable}" "{ROOT}/lsk2023.py" info "{desk_folder}/file.tfci" {redirected}'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_cannot_be_told_stops_no_other_work():
+    from lic.cli import notes
+
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    with contextlib.redirect_stderr(Full()):
+        notes.note("a picture failed")
 
 
 def test_reader_that_goes_away_is_no_traceback(process):

@@ -42,6 +42,8 @@ WRONG = {
     "invalid Q,Q,... value: 'high'": (["a.png", "--quality", "high"], 2),
     "'file' is not a folder": (["a.png", "--out", "file"], 2),
     "'full' holds other things than a report": (["a.png", "--out", "full"], 2),
+    "'absent/../full' holds other things than a report": (["a.png", "--out", "absent/../full"], 2),
+    "--out: an empty name is given": (["a.png", "--out", ""], 2),
 }
 
 

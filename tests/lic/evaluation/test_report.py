@@ -162,6 +162,17 @@ def test_folder_of_somebody_else_is_left_alone(found, tmp_path, contents):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == contents
 
 
+def test_folder_of_somebody_else_is_left_alone_whatever_the_way_there(found, tmp_path, monkeypatch):
+    """What lies there would be gone: the report takes the place of the folder."""
+    (tmp_path / "mine.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    for name, said in (("", "names no folder"), (".", "holds other things"), ("absent/..", "holds other things"),
+                       (f"absent/../../{tmp_path.name}", "holds other things")):
+        with pytest.raises(UsageError, match=said):
+            report.write(found, name)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="is not a folder"):
