@@ -128,7 +128,7 @@ def _evaluate(commands, script: str) -> None:
     _add_effort(p)
     _add_against(p)
     p.add_argument("--out", type=place, default="report", metavar="DIR",
-                   help="folder of the report, which may hold an older one (default: report)")
+                   help="folder of the report, which takes the place of an older one there (default: report)")
 
 
 def _demo(commands, script: str) -> None:
