@@ -79,17 +79,23 @@ class Run:
           Interrupted: by Ctrl-C or SIGTERM, after the state was saved. DataError: it can't go on.
         """
         _say(f"compiling for {self.program.device}")
-        with _noted(self._stop), contextlib.closing(self.batches), _told_of_memory():
-            last = self.step + 1   # the first step tells whether all is well, and takes the time of compiling
-            while not self._is_over():
-                self._look(*self._advance(last))
-                if self.step % self.a.save_every == 0:
-                    self.save()
-                last = min(self.a.steps, self._next(self.a.log_every), self._next(self.a.save_every))
-            self.save()
+        with contextlib.closing(self.batches), _told_of_memory():
+            if not self._is_over():
+                # It tells whether all is well, and takes the time of compiling, in which Python hears of no signal.
+                with _heard_by(signal.SIG_DFL):
+                    self._go_to(self.step + 1)
+            with _heard_by(self._stop):
+                while not self._is_over():
+                    self._go_to(min(self.a.steps, self._next(self.a.log_every), self._next(self.a.save_every)))
+                self.save()
         if self.stopped:
             raise Interrupted(f"stopped at step {self.step} of {self.a.steps}; the same command goes on from there")
         _say(f"step {self.step} of {self.a.steps}: saved in '{shown(self.a.folder)}'")
+
+    def _go_to(self, last: int) -> None:
+        self._look(*self._advance(last))
+        if self.step % self.a.save_every == 0:
+            self.save()
 
     def _is_over(self) -> bool:
         return self.step >= self.a.steps or self.stopped or self.clock.is_up
@@ -161,8 +167,8 @@ class Run:
 
 
 @contextlib.contextmanager
-def _noted(handler):
-    """While it is entered, Ctrl-C and SIGTERM are only noted."""
+def _heard_by(handler):
+    """While it is entered, Ctrl-C and SIGTERM go to a handler."""
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

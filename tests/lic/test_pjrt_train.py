@@ -13,11 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.scripts import ROOT
 
 pytest.importorskip("jax")
 
@@ -144,6 +147,27 @@ def test_run_that_is_told_to_stop_saves_first(step, tmp_path):
     assert running.returncode == 130 and said.endswith("of 1000000000; the same command goes on from there")
     steps = int(said.split("stopped at step ")[1].split()[0])
     assert state_of(step)["steps"] == steps == len(rows_of(step)) >= 20
+
+
+COMPILING = """
+import sys, time
+from lic import pjrt_train
+pjrt_train.Run._advance = lambda self, last: time.sleep(60)
+pjrt_train.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_is_ended_at_once_while_its_first_step_compiles_which_hears_of_nothing(number, step, tmp_path):
+    before = state_of(step)
+    running = subprocess.Popen([sys.executable, "-c", COMPILING, str(step), "--pictures", f"{tmp_path}/*.png"],
+                               stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert any(line.startswith("compiling for ") for line in running.stderr)
+    time.sleep(0.5)
+    running.send_signal(number)
+    running.communicate(timeout=30)
+    assert running.returncode == -number
+    assert all(np.array_equal(before[name], value) for name, value in state_of(step).items())
 
 
 def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(pjrt, step):
