@@ -61,6 +61,7 @@ def test_step_of_training_is_measured_in_every_way():
     assert all(row["pictures_a_second"] == pytest.approx(1 / row["seconds"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_curves_of_training_begin_alike_and_part_by_noise_and_type(picture):
     rows = curves.measure("hypmqw2022", "tiny", picture(80, 90)[0].astype(np.uint8), 64, 2, 4)
     first, *others = rows
