@@ -28,6 +28,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from lic import folder_lock
 from lic.clock import Clock
 from lic.drops import drops_of
 from lic.errors import DataError, UsageError, UserError
@@ -219,7 +220,7 @@ def _parser() -> _Parser:
     add = parser.add_argument
     add("folder", metavar="DIR", help="what `train --export_step` made; holds the checkpoint and the log, too")
     add("--pictures", metavar="GLOB", required=True,
-        help="pictures to train on, e.g. 'pics/**/*.jpg', or a file of --pack, which ends in .npy")
+        help="pictures to train on, e.g. 'pics/**/*.jpg', or a folder of them, or a file of --pack, which ends in .npy")
     add("--pack", metavar="FILE.npy", help="do not train: cut the pictures into patches and write them to this file")
     add("--pack_side", type=int, metavar="PIXELS", help="side of these patches (default: one and a half times that of "
                                                         "the exported step)")
@@ -283,7 +284,8 @@ def run(a: argparse.Namespace) -> None:
         count = pictures.pack(a.pictures, a.pack, a.pack_side)
         _say(f"patches of {a.pack_side}x{a.pack_side} in '{shown(a.pack)}': {count}")
         return
-    Run(a, about).train()
+    with folder_lock.held(a.folder):
+        Run(a, about).train()
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 class Pictures:
-    """The pictures of a glob that hold a patch.
+    """The pictures of a glob, or anywhere in a folder, that hold a patch.
 
     Args:
       room: bytes of decoded pictures that are kept, for those who ask again.
@@ -48,7 +48,7 @@ class Pictures:
     """
 
     def __init__(self, pattern: str, side: int, room: int = _KEPT):
-        found = sorted(path for path in glob.glob(pattern, recursive=True) if path.lower().endswith(_ENDINGS))
+        found = sorted(path for path in _matching(pattern) if path.lower().endswith(_ENDINGS))
         if not found:
             raise UsageError(f"--pictures '{files.shown(pattern)}' matches no picture")
         self.paths = [path for path in found if _holds(path, side)]
@@ -112,7 +112,7 @@ class Packed:
 
 
 def open_source(name: str, side: int) -> Source:
-    """A packed file where the name ends in .npy, else a glob of pictures."""
+    """A packed file where the name ends in .npy, else a glob of pictures or a folder of them."""
     return Packed(name, side) if name.endswith(".npy") else Pictures(name, side)
 
 
@@ -202,6 +202,11 @@ def _header(count: int, side: int) -> bytes:
     """128 bytes before the pixels (numpy's format 1.0), whatever the count: it is known only at the end."""
     about = repr({"descr": "|u1", "fortran_order": False, "shape": (count, side, side, 3)})
     return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + about.ljust(117).encode() + b"\n"
+
+
+def _matching(pattern: str) -> list[str]:
+    pattern = os.path.join(glob.escape(pattern), "**", "*") if os.path.isdir(pattern) else pattern
+    return glob.glob(pattern, recursive=True)
 
 
 def _holds(path: str, side: int) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from contextlib import AbstractContextManager
 
 import config
-from lic import files, weights
+from lic import files, folder_lock, weights
 from lic.errors import DataError, UsageError
 from lic.resources import RUN
 
@@ -60,10 +61,12 @@ class Folder:
         """Takes in what run.json says, if there is one.
 
         Raises:
-          UsageError: something else is trained there, or --model_path names something else than a model of this run.
+          UsageError: something else is trained there, or this by another process; or --model_path names something else
+            than a model of this run.
           DataError: it can't be read.
         """
-        self._refuse_another_model()
+        with self.alone():   # said at once, not after the model is made
+            self._refuse_another_model()
         if not os.path.exists(self.path(RUN)):
             return
         other = read(self.settings.train_path)
@@ -77,6 +80,14 @@ class Folder:
         self._refuse_another_aim(then)
         same_rate = then.get("learning_rate") == self.settings.learning_rate
         self.slowed = same_rate and other.get("slowed") is True
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While it is entered, no other process trains there.
+
+        Raises:
+          UsageError: one does.
+        """
+        return folder_lock.held(self.settings.train_path)
 
     def _refuse_another_aim(self, then: dict) -> None:
         """Its records would say that what was learned so far had the new aim, too."""

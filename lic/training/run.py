@@ -100,16 +100,20 @@ class Run:
         """Trains to the end, or until its minutes are over, and saves the model.
 
         Raises:
-          Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written. DataError: it can't go on.
+          Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written. DataError: it can't go on. UsageError: another
+            process trains there.
         """
         self.crew.lead(self._announce)
-        with _in_one_line(), self.crew.guard(), Interrupts() as interrupts:
+        with self._alone(), _in_one_line(), self.crew.guard(), Interrupts() as interrupts:
             while int(self.steps) < self.total and not self.clock.is_up:
                 try:
                     self._train_on(interrupts)
                 except NotFinite as broken:
                     self._go_back(broken)
         self.crew.lead(self._finish)
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return self.folder.alone() if self.crew.leads else contextlib.nullcontext()
 
     def _go_back(self, broken: NotFinite) -> None:
         self.crew.lead(lambda: self.recovery.go_back(broken, int(self.steps)))

@@ -232,6 +232,14 @@ def test_wrong_argument_is_one_line_and_changes_nothing(step, tmp_path, capsys, 
     assert {name: (step / name).read_bytes() for name in os.listdir(step)} == before
 
 
+def test_folder_where_another_run_trains_is_one_line(step, tmp_path, capsys, monkeypatch):
+    from lic import folder_lock, pjrt_train
+    monkeypatch.setattr(sys, "argv", ["x", str(step), "--pictures", str(tmp_path)])
+    with folder_lock.held(str(step)), pytest.raises(SystemExit) as exit:
+        pjrt_train.main()
+    assert exit.value.code == 2 and capsys.readouterr().err.startswith(f"pjrt_train: another run trains in '{step}' now")
+
+
 def test_folder_that_holds_no_sound_step_is_one_line(step, tmp_path, capsys, monkeypatch):
     from lic import pjrt_train
 
@@ -283,4 +291,4 @@ def test_archive_holds_every_module_that_it_may_load(exported):
     here = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "lic", "pjrt")
     modules = {f"lic/pjrt/{name}" for name in os.listdir(here) if name.endswith(".py")}
     assert names == modules | {"__main__.py", *(f"lic/{name}.py" for name in (
-        "__init__", "clock", "drafts", "drops", "errors", "files", "pjrt_train"))}
+        "__init__", "clock", "drafts", "drops", "errors", "files", "folder_lock", "pjrt_train"))}

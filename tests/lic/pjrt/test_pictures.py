@@ -104,6 +104,17 @@ def test_small_and_unreadable_pictures_are_left_out_and_counted(folder, capsys):
         pictures.open_source(f"{folder}/*.txt", 32)
 
 
+def test_folder_stands_for_all_pictures_in_it_and_below(folder):
+    below = folder / "more [of them]"
+    below.mkdir()
+    Image.fromarray(coded(0)).save(below / "6.png")
+    assert pictures.open_source(str(folder), 32).count == 7
+    assert pictures.open_source(str(below), 32).count == 1
+    (below / "6.png").unlink()
+    with pytest.raises(UsageError, match=r"--pictures '.*' matches no picture"):
+        pictures.open_source(str(below), 32)
+
+
 # Packed files --------------------------------------------------------------------------------------------------------
 
 def test_packed_file_holds_the_squares_of_all_pictures(folder):

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from lic import folder_lock
 from lic.errors import DataError, UsageError
 from tests.lic.training.runs import MICRO, SCRIPT, run_of
 
@@ -33,6 +34,17 @@ def test_run_with_another_aim_is_not_relabelled(then, line, settings, tmp_path):
     with pytest.raises(UsageError, match=line):
         run_of(settings())
     assert json.loads((tmp_path / "run" / "run.json").read_text()) == about
+
+
+def test_second_run_in_a_folder_is_refused_and_writes_nothing(settings, tmp_path):
+    first = run_of(settings())
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with folder_lock.held(str(tmp_path / "run")):
+        with pytest.raises(UsageError, match="another run trains in '.*run' now"):
+            run_of(settings())
+        with pytest.raises(UsageError, match="another run trains in '.*run' now"):
+            first.train()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("about", [
