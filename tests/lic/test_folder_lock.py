@@ -24,8 +24,7 @@ def test_folder_that_another_process_holds_is_refused_until_that_one_ends_howeve
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"holding\n"
         with pytest.raises(UsageError, match=f"another run trains in '{tmp_path}' now: wait for its end"):
-            with folder_lock.held(str(tmp_path)):
-                pass
+            folder_lock.held(str(tmp_path)).__enter__()
         other.kill()
         other.wait()
     with folder_lock.held(str(tmp_path)):
@@ -36,6 +35,5 @@ def test_folder_that_another_process_holds_is_refused_until_that_one_ends_howeve
 def test_folder_is_free_again_after_an_error_and_a_missing_one_is_free(tmp_path):
     with pytest.raises(ValueError), folder_lock.held(str(tmp_path)):
         raise ValueError
-    with folder_lock.held(str(tmp_path)), folder_lock.held(str(tmp_path / "nowhere")):
-        with pytest.raises(UsageError):
-            folder_lock.held(str(tmp_path)).__enter__()
+    with folder_lock.held(str(tmp_path)), folder_lock.held(str(tmp_path / "nowhere")), pytest.raises(UsageError):
+        folder_lock.held(str(tmp_path)).__enter__()

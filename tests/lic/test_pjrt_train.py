@@ -237,7 +237,8 @@ def test_folder_where_another_run_trains_is_one_line(step, tmp_path, capsys, mon
     monkeypatch.setattr(sys, "argv", ["x", str(step), "--pictures", str(tmp_path)])
     with folder_lock.held(str(step)), pytest.raises(SystemExit) as exit:
         pjrt_train.main()
-    assert exit.value.code == 2 and capsys.readouterr().err.startswith(f"pjrt_train: another run trains in '{step}' now")
+    said = capsys.readouterr().err
+    assert exit.value.code == 2 and said.startswith(f"pjrt_train: another run trains in '{step}' now")
 
 
 def test_folder_that_holds_no_sound_step_is_one_line(step, tmp_path, capsys, monkeypatch):

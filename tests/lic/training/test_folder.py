@@ -40,9 +40,9 @@ def test_second_run_in_a_folder_is_refused_and_writes_nothing(settings, tmp_path
     first = run_of(settings())
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with folder_lock.held(str(tmp_path / "run")):
-        with pytest.raises(UsageError, match="another run trains in '.*run' now"):
+        with pytest.raises(UsageError, match=r"another run trains in '.*run' now"):
             run_of(settings())
-        with pytest.raises(UsageError, match="another run trains in '.*run' now"):
+        with pytest.raises(UsageError, match=r"another run trains in '.*run' now"):
             first.train()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
