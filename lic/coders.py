@@ -28,6 +28,7 @@ from lic.tables import Tables
 from swin_transformers_tf import products
 
 NUM_SCALES, SCALE_MIN, SCALE_MAX = 64, 0.11, 256.0
+ESCAPE_BITS = 8.0          # of the value of a symbol that no table holds, mostly
 MAX_LOCATION = 2.0 ** 13   # up to here float32 holds quarters of the grid's steps exactly
 _LOG_STEP = (math.log(SCALE_MAX) - math.log(SCALE_MIN)) / (NUM_SCALES - 1)
 
@@ -54,12 +55,12 @@ class Read(NamedTuple):
 class _Escaping:
     """Coding of symbols that a table may not hold: its escape stands for them in the string.
 
-    `_escape` and `_first` are the escape and the first symbol of each density. TFC's own `decompress` fails where a
-    string is not sound, and can't say which.
+    `_escape` and `_first` are the escape and the first symbol of each density, `_begin` is where its counts begin in
+    the flat table. TFC's own `decompress` fails where a string is not sound, and can't say which.
     """
 
     def _hold(self, tables: Tables) -> None:
-        self._first, self._escape = tables.offset, tables.escape
+        self._first, self._escape, self._begin = tables.offset, tables.escape, tables.begin
 
     @staticmethod
     def _hidden(symbols: tf.Tensor, first: tf.Tensor, escape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -101,6 +102,15 @@ class GaussianModel(_Escaping, tfc.LocationScaleIndexedEntropyModel):
         symbols += first
         return Read(symbols, symbols >= escape, tfc.entropy_decode_finalize(handle))
 
+    def information(self, symbols: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """Bits, float32, that the tables charge for each of int32 symbols at whole scale indices."""
+        first, escape = self._limits(index)
+        hidden, escaped = self._hidden(symbols, first, escape)
+        counts = tf.cast(tf.maximum(self.cdf[1:] - self.cdf[:-1], 1), tf.float32)
+        bits = tables.PRECISION - tf.math.log(counts) / math.log(2)
+        place = tf.gather(self._begin, _row(index)) + hidden - first
+        return tf.gather(bits, place) + ESCAPE_BITS * tf.cast(escaped, tf.float32)
+
     def _limits(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(self._first, _row(index)), tf.gather(self._escape, _row(index))
 
@@ -113,9 +123,14 @@ def _row(index: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(index, 0, NUM_SCALES - 1), tf.int32)
 
 
+def scales() -> np.ndarray:
+    """The standard deviation of each scale index, (64,) float64."""
+    return scale_of_index(tf.range(NUM_SCALES, dtype=tf.float64)).numpy()
+
+
 def gaussian_tables() -> Tables:
-    """The tables of all `GaussianModel`s."""
-    return tables.gaussian(scale_of_index(np.arange(NUM_SCALES, dtype=np.float64)).numpy())
+    """The tables of a `GaussianModel` of whose symbols nothing was seen (`lic.observing`)."""
+    return tables.gaussian(scales())
 
 
 class FactorisedModel(_Escaping, tfc.ContinuousBatchedEntropyModel):
@@ -251,12 +266,40 @@ class Estimator(Coder):
         super().__init__(entropy_model, arithmetic)
         self._parts, self.training, self.bits = iter(parts), training, []
 
+    @property
+    def axes(self) -> int:
+        """Over how many of the last axes bits are summed: 3 for a number a picture, 1 for a map."""
+        return self.entropy_model.coding_rank
+
     def __call__(self, loc, index):
         part = next(self._parts)
         loc, index = self.settle(loc, index)
         _, bits = self.entropy_model(part, index, loc=loc, training=self.training)
         self.bits.append(bits)
         return self.entropy_model.quantize(part, loc)
+
+
+class Teller(Estimator):
+    """Counts the bits that range-coding tables charge, which may know more of the symbols than their densities do.
+
+    Args:
+      entropy_model: one that codes.
+      arithmetic: one in which scale indices are whole numbers.
+      axes: as of `GaussianModel`.
+    """
+
+    axes = 3
+
+    def __init__(self, entropy_model: GaussianModel, parts: Iterable[tf.Tensor], arithmetic: Arithmetic, axes: int = 3):
+        super().__init__(entropy_model, parts, arithmetic)
+        self.axes = axes
+
+    def __call__(self, loc, index):
+        loc, index = self.settle(loc, index)
+        symbols = bounded_symbols(next(self._parts) - loc)
+        bits = self.entropy_model.information(symbols, index)
+        self.bits.append(tf.reduce_sum(bits, tuple(range(-self.axes, 0))))
+        return tf.cast(symbols, tf.float32) + loc
 
 
 class Encoder(Coder):

@@ -24,7 +24,7 @@ import config
 from config import Preset
 from lic import coders, kernels, principal, tables
 from lic.arithmetic import CONTINUOUS, PORTABLE, Arithmetic
-from lic.coders import Coder, Decoder, Encoder, Escapes, Estimator, FactorisedModel, GaussianModel
+from lic.coders import Coder, Decoder, Encoder, Escapes, Estimator, FactorisedModel, GaussianModel, Teller
 from lic.distortion import Distortion, mse
 from lic.gains import Gains
 from lic.tables import Tables
@@ -156,7 +156,8 @@ class LatentCodec(tf.keras.Model):
 
     def estimate(self, x: tf.Tensor, training: bool = False, arithmetic: Arithmetic | None = None,
                  quality: tf.Tensor | None = None, per_position: bool = False) -> Estimate:
-        """Forward pass with the rate it would cost; differentiable.
+        """Forward pass with the rate it would cost: by the tables of a frozen model, or where there are none, or scale
+        indices are no whole numbers, by the densities, which is differentiable.
 
         Args:
           quality: (b,) as of `analyse`.
@@ -164,20 +165,23 @@ class LatentCodec(tf.keras.Model):
         """
         arithmetic = CONTINUOUS if training else arithmetic or self.arithmetic
         y = self.analyse(pad(x), quality)
-        em_y = GaussianModel(floor=self.likelihood_floor, axes=1 if per_position else 3)
-        coder = Estimator(em_y, self.context.parts(y), arithmetic, training)
+        coder = self._estimator(self.context.parts(y), arithmetic, training, 1 if per_position else 3)
         return self.estimate_latent(y, coder, tf.shape(x)[1:3], quality)
+
+    def _estimator(self, parts, arithmetic: Arithmetic, training: bool, axes: int) -> Estimator:
+        if self.frozen and arithmetic.round_index:
+            return Teller(self.em_y, parts, arithmetic, axes)
+        return Estimator(GaussianModel(floor=self.likelihood_floor, axes=axes), parts, arithmetic, training)
 
     def estimate_latent(self, y: tf.Tensor, coder: Estimator, size: tf.Tensor, quality: tf.Tensor | None = None
                         ) -> Estimate:
         """The same of a latent of pictures of a size (height, width), whose parts the coder holds."""
-        axes = coder.entropy_model.coding_rank
         z = self.h_a(y) - self.z_median
-        em_z = FactorisedModel(self.prior, floor=self.likelihood_floor, axes=axes)
+        em_z = FactorisedModel(self.prior, floor=self.likelihood_floor, axes=coder.axes)
         _, bits_z = em_z(z, training=coder.training)
         y_hat = self.predict(em_z.quantize(z) + self.z_median, coder)
         x_hat = self.synthesise(y_hat, quality)[:, :size[0], :size[1]]
-        return Estimate(x_hat, y_hat, (tf.add_n if axes == 3 else self.context.joined)(coder.bits), bits_z)
+        return Estimate(x_hat, y_hat, (tf.add_n if coder.axes == 3 else self.context.joined)(coder.bits), bits_z)
 
     def call(self, x, training=False):
         return self.estimate(x, training).x_hat

@@ -1,4 +1,5 @@
-"""Integer range-coding tables, built in a moment from the densities that the models have learned.
+"""Integer range-coding tables, built in a moment from the densities that the models have learned, and of y also from
+what a model was seen to round (`lic.observing`).
 
 TFC can build them itself, but finds each tail by gradient descent, a minute for both models. Tables are built once, on
 the training machine, and stored with the weights: floats on another machine might give others.
@@ -21,6 +22,7 @@ import tensorflow_compression as tfc
 
 PRECISION = 16         # bits; at TFC's default of 12 an almost sure symbol costs 0.0011 bits, 0.4 % of a small file
 TAIL_MASS = 2.0 ** -14  # probability of z on both sides that its tables need not hold
+_PRIOR = 20.0          # observations a symbol; of 0 to 100, all the same for the bundled models
 _WIDEST = 1 << 13      # symbols on each side of zero that a factorised density may need
 
 
@@ -30,6 +32,12 @@ class Tables:
 
     cdf: np.ndarray
     offset: np.ndarray
+
+    @property
+    def begin(self) -> np.ndarray:
+        """Where the cumulated counts of each density begin in the flat table, int32."""
+        ends = np.flatnonzero(self.cdf == 1 << PRECISION)
+        return (np.append(-1, ends[:-1]) + 2).astype(np.int32)
 
     @property
     def escape(self) -> np.ndarray:
@@ -49,15 +57,37 @@ def _quantise(pmfs: list[np.ndarray], starts: list[int]) -> Tables:
 
 def gaussian(scales: np.ndarray) -> Tables:
     """Zero-mean Gaussians of the given standard deviations, integrated over unit intervals."""
-    pmfs, starts = [], []
+    return _symmetric([_of_gaussian(scale) for scale in scales])
+
+
+def observed(scales: np.ndarray, counts: np.ndarray) -> Tables:
+    """The same, of which each becomes what was seen of it, the more the more was seen.
+
+    Args:
+      counts: (scales, n), how often symbols of each magnitude occurred at each scale.
+    """
+    return _symmetric([_of_counts(_of_gaussian(scale), row) for scale, row in zip(scales, counts)])
+
+
+def _of_gaussian(scale: float) -> np.ndarray:
+    """Probabilities of symbols -n .. n."""
+    # Wide enough that a photograph has about no escape, a byte each; wider, the tables waste what that saves.
+    half = math.ceil(5 * scale) + 1
     upper = np.vectorize(lambda x: 0.5 * math.erfc(x / math.sqrt(2)), otypes=[float])
-    for scale in np.asarray(scales, float):
-        # Wide enough that a photograph has about no escape, a byte each; wider, the tables waste what that saves.
-        half = math.ceil(5 * scale) + 1
-        edges = upper((np.arange(-half, half + 2) - 0.5) / scale)
-        pmfs.append(edges[:-1] - edges[1:])
-        starts.append(-half)
-    return _quantise(pmfs, starts)
+    edges = upper((np.arange(-half, half + 2) - 0.5) / scale)
+    return edges[:-1] - edges[1:]
+
+
+def _of_counts(pmf: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The mean of what these magnitudes say of the symbols and of their probabilities, which count as _PRIOR each."""
+    magnitudes = np.abs(np.arange(len(pmf)) - len(pmf) // 2)
+    seen = np.append(counts, np.zeros(len(pmf)))[magnitudes] / np.where(magnitudes, 2, 1)   # either sign alike
+    weight = _PRIOR * len(pmf)
+    return (seen + weight * pmf) / (counts.sum() + weight)
+
+
+def _symmetric(pmfs: list[np.ndarray]) -> Tables:
+    return _quantise(pmfs, [-(len(pmf) // 2) for pmf in pmfs])
 
 
 def factorised(prior) -> Tables:

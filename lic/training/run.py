@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
 import config
-from lic import data, graph_storing, registry, step_state, weights
+from lic import data, graph_storing, observing, registry, step_state, weights
 from lic.errors import DataError
 from lic.model import STRIDE
 from lic.training import initial, reports, validation
@@ -26,6 +28,7 @@ from lic.training.schedules import Schedule
 from lic.training.settings import check, check_preset
 from lic.training.validation import Validated, Validation
 
+_OBSERVED = 16    # batches, for the range-coding tables
 _LOOK_EVERY = 20  # steps; reading the figures makes the host wait for the device
 
 
@@ -211,12 +214,15 @@ class Run:
         with self.average.in_place():
             return self.validation()
 
+    def _some_batches(self) -> Iterator[np.ndarray]:
+        return itertools.islice(self.source.batches(int(self.steps)).as_numpy_iterator(), _OBSERVED)
+
     def save(self, folder: str) -> bytes:
         """Writes the model (its averaged weights, if there are any) with fresh range-coding tables."""
         make("model_path", folder)
         about = dataclasses.asdict(self.settings)
         with self.average.in_place():
-            self.model.freeze()
+            self.model.freeze(observing.tables_of(self.model, self._some_batches()))
             identity = weights.save(self.model, self.script, folder, training=about, steps=int(self.steps))
         graph_storing.save(folder)
         reports.say(f"model {identity.hex()} saved in '{folder}'")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lic import coders
+from lic import coders, tables
 from lic.arithmetic import CONTINUOUS, FLOAT32, PORTABLE
 from lic.coders import (
     NUM_SCALES,
@@ -23,6 +23,7 @@ from lic.coders import (
     Estimator,
     FactorisedModel,
     GaussianModel,
+    Teller,
     gaussian_tables,
     index_of_scale,
     scale_of_index,
@@ -402,6 +403,25 @@ def test_escapes_that_are_too_few_or_left_over_are_told(values):
     escapes = Escapes(tf.ragged.constant(values, tf.int32, ragged_rank=1))
     escapes.fill(tf.zeros((2, 1, 1, 3), tf.int32), tf.constant([[[[False, True, False]]]] * 2))
     assert not escapes.used_up()
+
+
+@pytest.mark.parametrize("counts", [None, [600, 300, 100]], ids=["gaussian", "observed"])
+def test_tables_charge_what_their_strings_take(counts):
+    """Escapes and all, within what a range coder rounds up."""
+    made = gaussian_tables() if counts is None else tables.observed(coders.scales(), np.tile(counts, (64, 1)))
+    em, rng = GaussianModel(made), np.random.default_rng(5)
+    index = tf.constant(rng.integers(0, 67, (2, 16, 16, 40)), tf.float32)   # absurd ones count as the last
+    loc = tf.constant(rng.normal(0, 3, index.shape), tf.float32)
+    part = loc + tf.constant(rng.normal(0, 2, index.shape) * scale_of_index(index).numpy(), tf.float32)
+    encoder, teller = Encoder(em, [part], FLOAT32), Teller(em, [part], FLOAT32)
+    np.testing.assert_array_equal(teller(loc, index), encoder(loc, index))
+    escaped = tf.reduce_sum(tf.cast(encoder.escaped[0], tf.float32), (1, 2, 3))
+    assert np.all(escaped > 5)
+    lengths = 8 * (tf.strings.length(encoder.strings[0]) + tf.cast(escaped, tf.int32))
+    np.testing.assert_allclose(teller.bits[0], lengths, rtol=1e-3, atol=32)
+    each = Teller(em, [part], FLOAT32, axes=1)
+    each(loc, index)
+    np.testing.assert_allclose(tf.reduce_sum(each.bits[0], (1, 2)), teller.bits[0], rtol=1e-5)
 
 
 FORGED = """

@@ -55,6 +55,26 @@ def test_gaussian_of_each_scale_has_a_symmetric_row_of_its_probabilities():
         assert escape < 2 * tables.TAIL_MASS
 
 
+def test_counts_make_a_row_what_was_seen_the_more_the_more_it_was():
+    scales, share = np.array([0.5, 3.0]), np.array([0.9, 0.06, 0.03, 0.01])
+    off = []
+    for seen in (0, 100, 10 ** 7):
+        counts = np.zeros((2, 40), np.int64)
+        counts[0, :4] = seen * share
+        (first, p, _), other = rows_of(tables.observed(scales, counts))
+        np.testing.assert_allclose(p, p[::-1], rtol=0, atol=2.0 ** -15, err_msg="either sign alike")
+        off.append(np.abs(p[-first:-first + 4] - share / [1, 2, 2, 2]).max())
+        np.testing.assert_array_equal(other[1], list(rows_of(tables.gaussian(scales)))[1][1], "nothing was seen of it")
+    assert off[0] > off[1] > 100 * off[2] and off[2] < 2e-4
+
+
+def test_magnitudes_that_a_row_does_not_hold_make_its_escape_likelier():
+    counts = np.zeros((1, 100), np.int64)
+    counts[0, [0, 90]] = 900_000, 100_000
+    (_, p, escape), = rows_of(tables.observed(np.array([0.5]), counts))
+    assert abs(escape - 0.1) < 1e-3 and abs(p[len(p) // 2] - 0.9) < 1e-3
+
+
 def comes_back(em, symbols, *index):
     """Whether integers are decoded as they were encoded, with the values of those that were escaped; how many."""
     strings, escaped = em.encode(tf.cast(symbols, tf.int32), *index)

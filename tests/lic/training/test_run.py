@@ -60,6 +60,12 @@ def test_lines_of_a_run_say_what_is_trained_and_how_each_epoch_went(long):
     assert lines[4].startswith("model ") and "saved in" in lines[4]
 
 
+def test_tables_of_the_saved_model_are_of_what_it_rounds(long):
+    _, run, _ = long
+    _, arrays = weights.read(run.folder.path("model"))
+    assert not np.array_equal(arrays["y/cdf"], gaussian_tables().cdf)
+
+
 def test_tensorboard_gets_scalars_of_each_epoch_and_reconstructions(long, pictures):
     made_of, _, said = long
     found = events(os.path.join(made_of.train_path, "logs"))

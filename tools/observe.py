@@ -1,0 +1,53 @@
+"""Makes the range-coding tables of y of a trained model anew, from what it rounds of pictures (`lic.observing`).
+
+    python -m tools.observe build/nano/model 'pictures/*.jpg'
+
+`train` does so at its end; this is for models that were trained before, or converted. The model has another identity
+afterwards: what was made with it before is not decoded by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from types import SimpleNamespace
+
+from lic import environment
+from lic.errors import UserError
+from lic.files import shown
+
+_BATCHES, _SIZE, _SIDE = 48, 8, 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="MODEL", help="a folder that `train` or `convert` saved a model to")
+    parser.add_argument("pictures", metavar="GLOB", help="of training pictures, or a folder of them")
+    a = parser.parse_args()
+    environment.prepare()
+    try:
+        print(_observe(a.folder, a.pictures))
+    except UserError as error:
+        parser.exit(error.exit_code, f"observe: {shown(str(error))}\n")
+
+
+def _observe(folder: str, pictures: str) -> str:
+    import numpy as np
+    from tqdm import tqdm
+
+    from lic import graph_storing, observing, weights
+    from lic.data import folders
+    settings = SimpleNamespace(train_glob=pictures, patchsize=_SIDE, batchsize=_SIZE, seed=0, resize=False,
+                               preprocess_threads=2)
+    batches = folders.from_files(settings).batches(0).take(_BATCHES).as_numpy_iterator()
+    about, arrays = weights.read(folder)
+    model = weights.build(about, arrays)
+    model.freeze(observing.tables_of(model, tqdm(batches, "pictures", _BATCHES)))
+    half = all(a.dtype == np.float16 for a in arrays.values() if a.dtype.kind == "f")
+    kept = {name: value for name, value in about.items() if name not in ("script", "preset", "weights_id")}
+    identity = weights.save(model, about["script"], folder, half, **kept)
+    graph_storing.save(folder)
+    return f"model {identity.hex()} in '{shown(folder)}'"
+
+
+if __name__ == "__main__":
+    main()
