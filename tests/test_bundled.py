@@ -92,6 +92,7 @@ def test_file_decodes_to_what_the_model_reconstructs(bundled, photographs):
     assert np.mean(whole != coded[name][1]) < 1e-3
 
 
+@pytest.mark.slow
 def test_stored_graphs_are_those_that_the_code_would_trace(bundled, photographs):
     """Else they are stale: `python -m tools.store_graphs`."""
     script, model, _ = bundled

@@ -20,7 +20,7 @@ import lic
 from lic import bitstream, codec, loading, memory, tables, weights
 from lic.bitstream import Arithmetic
 from lic.errors import DataError, UsageError
-from tests.scripts import SCRIPTS
+from tests.scripts import SCRIPTS, WITHOUT_TCM
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pixels(picture):
     return lambda height, width, seed=0: picture(height, width, seed=seed)[0].astype(np.uint8)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", WITHOUT_TCM)
 def test_decompressed_picture_is_the_reconstruction_of_the_model(script, saved, codecs, pixels):
     model, _ = weights.load(str(saved[script]))
     model.round_kernels()

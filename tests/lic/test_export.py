@@ -18,18 +18,19 @@ import lic
 from lic import bitstream, cli, codec, export, graph_images, images, stored_graph
 from lic.errors import DataError, UsageError
 from lic.stored_graph import StoredGraph
-from tests.scripts import SCRIPTS
+from tests.lic.conftest import Lazily
+from tests.scripts import ELIC_ALONE
 
 
 @pytest.fixture(scope="module")
 def exported(saved, tmp_path_factory) -> dict[str, str]:
     """The SavedModel of each script, made by its command."""
-    folders = {}
-    for script in SCRIPTS:
-        folders[script] = str(tmp_path_factory.mktemp("exported") / script / "1")
-        arguments = ["export", folders[script], "--model_path", str(saved[script])]
-        assert cli.run(script, arguments) == 0
-    return folders
+    def made(script: str) -> str:
+        folder = str(tmp_path_factory.mktemp("exported") / script / "1")
+        assert cli.run(script, ["export", folder, "--model_path", str(saved[script])]) == 0
+        return folder
+
+    return Lazily(made)
 
 
 @pytest.fixture(scope="module")
@@ -55,36 +56,28 @@ import json, sys
 import tensorflow as tf
 import tensorflow_compression
 files = [open(name, 'rb').read() for name in ('picture.png', 'picture.jpg')]
-for folder in sys.argv[1:]:
-    signatures = tf.saved_model.load(folder).signatures
-    made = signatures['compress'](image_bytes=tf.constant(files))
-    back = signatures['decompress'](file_bytes=made['file_bytes'])
-    for kind, outputs in (('tfci', made), ('png', back)):
-        (name, values), = outputs.items()
-        for i, value in enumerate(values.numpy()):
-            open(f"{folder.replace('/', '_')}.{name}.{i}.{kind}", 'wb').write(value)
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+made = signatures['compress'](image_bytes=tf.constant(files))
+back = signatures['decompress'](file_bytes=made['file_bytes'])
+for kind, outputs in (('tfci', made), ('png', back)):
+    (name, values), = outputs.items()
+    for i, value in enumerate(values.numpy()):
+        open(f"{name}.{i}.{kind}", 'wb').write(value)
 print(json.dumps(sorted({m.split('.')[0] for m in sys.modules} & {'lic', 'lsk2023', 'config', 'arch_ops', 'zyc2022'})))
 """
 
 
-@pytest.fixture(scope="module")
-def abroad(exported, pictures, process, tmp_path_factory):
-    """The folder in which a stranger has compressed and decompressed both pictures with all three, as one batch."""
-    folder = tmp_path_factory.mktemp("abroad")
-    for name, content in zip(("picture.png", "picture.jpg"), pictures):
-        (folder / name).write_bytes(content)
-    ran = process("-c", STRANGER, *exported.values(), cwd=folder)
+@pytest.mark.parametrize("script", ELIC_ALONE)
+def test_stranger_gets_the_bytes_of_the_python_api(script, exported, codecs, pictures, process, tmp_path):
+    """Both pictures as one batch."""
+    for name, contents in zip(("picture.png", "picture.jpg"), pictures):
+        (tmp_path / name).write_bytes(contents)
+    ran = process("-c", STRANGER, exported[script], cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert json.loads(ran.out) == [], "the project was imported"
-    return folder
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_stranger_gets_the_bytes_of_the_python_api(script, abroad, exported, codecs, pictures):
-    base = exported[script].replace("/", "_")
     for i, contents in enumerate(pictures):
-        data = (abroad / f"{base}.file_bytes.{i}.tfci").read_bytes()
-        restored = (abroad / f"{base}.image_bytes.{i}.png").read_bytes()
+        data = (tmp_path / f"file_bytes.{i}.tfci").read_bytes()
+        restored = (tmp_path / f"image_bytes.{i}.png").read_bytes()
         assert data == codecs[script].compress(Image.open(io.BytesIO(contents)))
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(restored))), codecs[script].decompress(data))
 
@@ -93,7 +86,7 @@ def test_stranger_gets_the_bytes_of_the_python_api(script, abroad, exported, cod
     ("compress", "image_bytes", "file_bytes"), ("decompress", "file_bytes", "image_bytes")])
 def test_saved_model_cli_shows_the_signature(key, given, made, exported, process):
     """TensorFlow's own tool, without tensorflow_compression."""
-    ran = process("-m", "tensorflow.python.tools.saved_model_cli", "show", "--dir", exported["lsk2023"],
+    ran = process("-m", "tensorflow.python.tools.saved_model_cli", "show", "--dir", exported["hypmqw2022"],
                   "--tag_set", "serve", "--signature_def", key)
     assert ran.code == 0, ran.err
     assert f"inputs['{given}'] tensor_info" in ran.out and f"outputs['{made}'] tensor_info" in ran.out
@@ -106,9 +99,8 @@ def test_command_line_takes_a_saved_model_where_nothing_else_was_loaded(exported
     assert ran.code == 0 and not ran.err and (tmp_path / "a.png.tfci").stat().st_size > 50
 
 
-@pytest.mark.parametrize("stored, script", [
-    *((stored, script) for stored in (True, False) for script in ("zyc2022", "hypmqw2022")), (True, "lsk2023"),
-    pytest.param(False, "lsk2023", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("script", ELIC_ALONE)
+@pytest.mark.parametrize("stored", [True, False])
 def test_saved_model_is_a_codec_like_any_other(stored, script, exported, codecs, picture):
     coder, x = lic.load(exported[script], stored=stored), picture(45, 81)[0].astype(np.uint8)
     assert isinstance(coder.graph, StoredGraph) is stored
@@ -120,19 +112,19 @@ def test_saved_model_is_a_codec_like_any_other(stored, script, exported, codecs,
         coder.decompress(data[:-1] + bytes([data[-1] ^ 1]))
 
 
-def test_saved_model_without_stored_graphs_of_its_own_is_read_itself(exported, codecs, tmp_path, picture):
-    folder = shutil.copytree(exported["zyc2022"], tmp_path / "model")
+def test_saved_model_without_stored_graphs_of_its_own_is_read_itself(exported, saved, codecs, tmp_path, picture):
+    folder = shutil.copytree(exported["hypmqw2022"], tmp_path / "model")
     stored, x = folder / "assets.extra" / stored_graph.FILE, picture(45, 81)[0].astype(np.uint8)
-    shutil.copy(os.path.join(exported["hypmqw2022"], "assets.extra", stored_graph.FILE), stored)
+    shutil.copy(saved["zyc2022"] / stored_graph.FILE, stored)
     for spoil in (lambda: None, stored.unlink):
         spoil()
         coder = lic.load(str(folder))
-        assert not isinstance(coder.graph, StoredGraph) and coder.compress(x) == codecs["zyc2022"].compress(x)
+        assert not isinstance(coder.graph, StoredGraph) and coder.compress(x) == codecs["hypmqw2022"].compress(x)
 
 
 @pytest.mark.parametrize("name", ["variables.data-00000-of-00001", "variables.index"])
 def test_saved_model_with_broken_weights_is_one_line(name, exported, tmp_path, picture):
-    folder = shutil.copytree(exported["zyc2022"], tmp_path / "model")
+    folder = shutil.copytree(exported["hypmqw2022"], tmp_path / "model")
     broken = folder / "variables" / name
     content = bytearray(broken.read_bytes())
     content[:len(content) // 2] = bytes(len(content) // 2)
@@ -154,7 +146,7 @@ def test_saved_model_says_which_symbols_are_wrong_by_both_of_its_doors(exported,
     assert codec.first_line(refusal.value).startswith(said)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", ELIC_ALONE)
 def test_saved_model_holds_nothing_of_keras_and_nothing_of_python(script, exported):
     names = [name for _, _, names in os.walk(exported[script]) for name in names]
     assert "keras_metadata.pb" not in names and "saved_model.pb" in names
@@ -168,7 +160,7 @@ RANGE_CODER = {f"Create{way}" for way in ("RangeEncoder", "RangeDecoder")} | {
     f"Entropy{way}{what}" for way in ("Encode", "Decode") for what in ("Channel", "Index", "Finalize")}
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", ELIC_ALONE)
 def test_saved_model_needs_the_range_coder_and_nothing_else_that_is_not_tensorflow(script, exported):
     with open(os.path.join(exported[script], "saved_model.pb"), "rb") as file:
         (graph,) = (meta.graph_def for meta in saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs)
@@ -178,8 +170,8 @@ def test_saved_model_needs_the_range_coder_and_nothing_else_that_is_not_tensorfl
 
 
 def test_weights_are_stored_once(exported, saved):
-    weights = (saved["lsk2023"] / "weights.npz").stat().st_size
-    variables = os.path.join(exported["lsk2023"], "variables", "variables.data-00000-of-00001")
+    weights = (saved["hypmqw2022"] / "weights.npz").stat().st_size
+    variables = os.path.join(exported["hypmqw2022"], "variables", "variables.data-00000-of-00001")
     assert os.path.getsize(variables) < 2 * weights
 
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from lic import coders, observing
-from tests.scripts import SCRIPTS
+from tests.scripts import SCRIPTS, WITHOUT_TCM
 
 
 def bytes_of(model, x: np.ndarray) -> int:
@@ -18,7 +18,7 @@ def bytes_of(model, x: np.ndarray) -> int:
     return sum(len(string) for strings in encoded.strings[1:] for string in strings.numpy())
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", WITHOUT_TCM)
 def test_tables_of_what_was_seen_make_files_smaller_and_these_come_back(script, lively, picture):
     model, x = lively(script), picture(128, 192, seed=9)
     model.freeze()

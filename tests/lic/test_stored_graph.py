@@ -17,7 +17,7 @@ from lic import export, graph_storing, stored_graph, weights
 from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
 from lic.stored_graph import StoredGraph
-from tests.scripts import ROOT, SCRIPTS
+from tests.scripts import ROOT, SCRIPTS, WITHOUT_TCM
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def pixels_of(picture, *size: int, **kwargs) -> np.ndarray:
     return picture(*size, **kwargs)[0].astype(np.uint8)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", WITHOUT_TCM)
 def test_stored_graphs_give_the_bytes_and_pixels_of_the_model(script, saved, traced, picture):
     stored, model = lic.load(str(saved[script])), traced[script]
     assert isinstance(stored.graph, StoredGraph) and isinstance(model.graph, FileGraph)

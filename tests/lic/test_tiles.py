@@ -13,7 +13,7 @@ import lic
 from lic import arithmetic, bitstream, codec, coders, file_graph, integers, loading, memory
 from lic.bitstream import Record
 from lic.errors import DataError, UsageError
-from tests.scripts import ROOT, SCRIPTS
+from tests.scripts import ROOT, WITHOUT_TCM
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def x(picture) -> np.ndarray:
     return picture(300, 450)[0].astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=["hypmqw2022", "zyc2022", pytest.param("lsk2023", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=WITHOUT_TCM)
 def tiled(request, traced, x):
     """(codec, the picture's file in tiles of at most 256, what it decodes to)."""
     coder = traced[request.param]
@@ -211,7 +211,7 @@ def test_encoder_of_integers_is_never_in_doubt(traced, picture, demanding):
     assert bitstream.parse(traced["hypmqw2022"].compress_pixels(picture(64, 64)[0].astype(np.uint8)))[1][0].phase == 0
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", WITHOUT_TCM)
 @pytest.mark.parametrize("phase", range(4))
 def test_file_decodes_at_every_phase_of_the_grid(script, phase, traced, picture):
     coder, x = traced[script], picture(70, 90)[0].astype(np.uint8)

@@ -8,17 +8,16 @@ import sys
 import numpy as np
 
 import lic
-from lic import graph_storing, registry, resources, weights
+from lic import registry, resources, weights
 from tools import bundle
 
 
 def test_trained_model_becomes_the_bundled_one(tmp_path, monkeypatch, capsys):
     trained, target = tmp_path / "trained", tmp_path / "hypmqw2022-nano"
-    model = registry.build("hypmqw2022", registry.preset("hypmqw2022", "tiny-variable"))
+    model = registry.build("hypmqw2022", registry.preset("hypmqw2022", "tiny"))
     model.freeze()
     training = {"seed": 7, "train_path": "runs/7"}
     weights.save(model, "hypmqw2022", str(trained), training=training, steps=3, note="not for others")
-    graph_storing.save(str(trained))
     monkeypatch.setattr(resources, "bundled", lambda script: str(target) if script == "hypmqw2022" else None)
     monkeypatch.setattr(sys, "argv", ["bundle", str(trained)])
     bundle.main()

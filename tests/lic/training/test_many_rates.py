@@ -19,6 +19,7 @@ def many():
     return registry.preset(ELIC, "tiny-variable")
 
 
+@pytest.mark.slow
 def test_run_of_many_rates_says_its_lambdas_and_saves_a_model_of_many(many, settings, tmp_path):
     said = train(Run(ELIC, many, settings(epochs=1, steps_per_epoch=2, linear_start=True)))
     assert "tiny-variable" in said[0] and "lambda 0.0004 to 0.08" in said[0]

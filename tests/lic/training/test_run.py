@@ -15,6 +15,7 @@ from PIL import Image
 from config import Training
 from lic import images, loading, metrics, weights
 from lic.clock import Clock
+from lic.coders import gaussian_tables
 from lic.distortion import ms_ssim_loss
 from lic.errors import DataError
 from lic.training import Interrupted, Schedule, restore_model
