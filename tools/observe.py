@@ -15,33 +15,35 @@ from lic import environment
 from lic.errors import UserError
 from lic.files import shown
 
-_BATCHES, _SIZE, _SIDE = 48, 8, 256
+_SIZE, _SIDE = 8, 256   # of a batch
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="MODEL", help="a folder that `train` or `convert` saved a model to")
     parser.add_argument("pictures", metavar="GLOB", help="of training pictures, or a folder of them")
+    parser.add_argument("--batches", type=int, default=48, metavar="N",
+                        help=f"of {_SIZE} patches of {_SIDE} x {_SIDE} (default: %(default)s)")
     a = parser.parse_args()
     environment.prepare()
     try:
-        print(_observe(a.folder, a.pictures))
+        print(_observe(a.folder, a.pictures, a.batches))
     except UserError as error:
         parser.exit(error.exit_code, f"observe: {shown(str(error))}\n")
 
 
-def _observe(folder: str, pictures: str) -> str:
+def _observe(folder: str, pictures: str, count: int) -> str:
     import numpy as np
     from tqdm import tqdm
 
     from lic import graph_storing, observing, weights
     from lic.data import folders
+    about, arrays = weights.read(folder)
     settings = SimpleNamespace(train_glob=pictures, patchsize=_SIDE, batchsize=_SIZE, seed=0, resize=False,
                                preprocess_threads=2)
-    batches = folders.from_files(settings).batches(0).take(_BATCHES).as_numpy_iterator()
-    about, arrays = weights.read(folder)
+    batches = folders.from_files(settings).batches(0).take(count).as_numpy_iterator()
     model = weights.build(about, arrays)
-    model.freeze(observing.tables_of(model, tqdm(batches, "pictures", _BATCHES)))
+    model.freeze(observing.tables_of(model, tqdm(batches, "batches", count)))
     half = all(a.dtype == np.float16 for a in arrays.values() if a.dtype.kind == "f")
     kept = {name: value for name, value in about.items() if name not in ("script", "preset", "weights_id")}
     identity = weights.save(model, about["script"], folder, half, **kept)
