@@ -8,28 +8,68 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import weakref
 from collections.abc import Iterator
 
 from lic import files
 from lic.errors import UsageError
 
 
-@contextlib.contextmanager
-def held(path: str) -> Iterator[None]:
-    """While it is entered, no other process, and nobody else in this one, can hold this folder; a missing one is free.
+class Lock:
+    """The lock of a folder; whoever is collected with it in hand lets go of it.
 
-    Some network file systems lock no folders: there two runs are not noticed.
+    Args:
+      path: of the folder. A missing one is free: whoever makes it takes the lock then.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+        self._end: weakref.finalize | None = None
+
+    def take(self) -> None:
+        """From here on no other process, and nobody else in this one, can hold the folder; where it is held, nothing.
+
+        Some network file systems lock no folders: there two runs are not noticed.
+
+        Raises:
+          UsageError: somebody holds it.
+        """
+        if self._end and self._end.alive:
+            return
+        descriptor = _opened(self._path)
+        if descriptor is not None:
+            self._end = weakref.finalize(self, os.close, descriptor)
+            self._lock(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.free()
+            raise UsageError(f"another run trains in '{files.shown(self._path)}' now: wait for its end, or give "
+                             "another folder") from None
+        except OSError:
+            return   # a file system without locks
+
+    def free(self) -> None:
+        """Lets go of it, where it is held."""
+        if self._end:
+            self._end()
+
+
+@contextlib.contextmanager
+def held(path: str) -> Iterator[Lock]:
+    """While it is entered, the lock of a folder is held.
 
     Raises:
       UsageError: somebody holds it.
     """
-    descriptor = _opened(path)
+    lock = Lock(path)
     try:
-        _take(descriptor, path)
-        yield
+        lock.take()
+        yield lock
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        lock.free()
 
 
 def _opened(path: str) -> int | None:
@@ -37,14 +77,3 @@ def _opened(path: str) -> int | None:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return None   # whoever works there tells what is wrong with it
-
-
-def _take(descriptor: int | None, path: str) -> None:
-    if descriptor is None:
-        return
-    with contextlib.suppress(OSError):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another run trains in '{files.shown(path)}' now: wait for its end, or give another "
-                             "folder") from None

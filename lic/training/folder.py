@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from contextlib import AbstractContextManager
 
 import config
 from lic import files, folder_lock, weights
@@ -52,21 +51,22 @@ class Folder:
 
     def __init__(self, script: str, preset: str, settings: config.Training):
         self.script, self.preset, self.settings, self.slowed = script, preset, settings, False
+        self._lock = folder_lock.Lock(settings.train_path)
 
     def path(self, *names: str) -> str:
         """A place in it."""
         return os.path.join(self.settings.train_path, *names)
 
     def look(self) -> None:
-        """Takes in what run.json says, if there is one.
+        """Holds it from here on, where it is there, and takes in what run.json says, if there is one.
 
         Raises:
           UsageError: something else is trained there, or this by another process; or --model_path names something else
             than a model of this run.
           DataError: it can't be read.
         """
-        with self.alone():   # said at once, not after the model is made
-            self._refuse_another_model()
+        self.hold()
+        self._refuse_another_model()
         if not os.path.exists(self.path(RUN)):
             return
         other = read(self.settings.train_path)
@@ -81,13 +81,17 @@ class Folder:
         same_rate = then.get("learning_rate") == self.settings.learning_rate
         self.slowed = same_rate and other.get("slowed") is True
 
-    def alone(self) -> AbstractContextManager[None]:
-        """While it is entered, no other process trains there.
+    def hold(self) -> None:
+        """Keeps all others from training there.
 
         Raises:
-          UsageError: one does.
+          UsageError: somebody does.
         """
-        return folder_lock.held(self.settings.train_path)
+        self._lock.take()
+
+    def let_go(self) -> None:
+        """Others may train there again."""
+        self._lock.free()
 
     def _refuse_another_aim(self, then: dict) -> None:
         """Its records would say that what was learned so far had the new aim, too."""
@@ -115,10 +119,15 @@ class Folder:
             return False
 
     def make(self) -> None:
-        """Also the model's: better now than after the training."""
+        """Also the model's: better now than after the training. Holds a new one, too.
+
+        Raises:
+          DataError: it can't be made. UsageError: as of `look`, of a run that came between.
+        """
         for flag in ("train_path", "model_path"):
             if getattr(self.settings, flag):
                 make(flag, getattr(self.settings, flag))
+        self.look()
 
     def claim(self) -> None:
         """Writes down what is trained; only once it is sure that this run can go on with what stands there."""

@@ -40,8 +40,11 @@ class Run:
       settings: how.
       runtime: of its switches, `xla` compiles the whole training step.
     Raises:
-      UsageError: a setting can't be meant, or TF_CONFIG. DataError: there is nothing to train on, the folder is no
-        good, or another machine is gone.
+      UsageError: a setting can't be meant, or TF_CONFIG; or another process trains in the folder. DataError: there is
+        nothing to train on, the folder is no good, or another machine is gone.
+
+    Gotchas:
+    * The folder is held from here to the end of `train`, or to `close` for a run that is not trained.
     """
 
     def __init__(self, script: str, preset: config.Preset, settings: config.Training,
@@ -53,6 +56,14 @@ class Run:
         self.begins_with: str | None = None
         self.crew = gather(settings.batchsize, runtime.xla)
         self.folder = Folder(script, preset.name, settings)
+        try:
+            self._set_up(runtime)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, runtime: config.Runtime) -> None:
+        script, preset, settings = self.script, self.preset, self.settings
         self.crew.lead(self._look)
         self.source = data.open_source(settings)
         self.crew.lead(self.folder.make)
@@ -103,20 +114,26 @@ class Run:
         """Trains to the end, or until its minutes are over, and saves the model.
 
         Raises:
-          Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written. DataError: it can't go on. UsageError: another
-            process trains there.
+          Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written. DataError: it can't go on. UsageError: it was
+            closed, and another process trains there.
         """
-        self.crew.lead(self._announce)
-        with self._alone(), _in_one_line(), self.crew.guard(), Interrupts() as interrupts:
-            while int(self.steps) < self.total and not self.clock.is_up:
-                try:
-                    self._train_on(interrupts)
-                except NotFinite as broken:
-                    self._go_back(broken)
-        self.crew.lead(self._finish)
+        with contextlib.closing(self):
+            self.crew.lead(self.folder.hold)
+            self.crew.lead(self._announce)
+            with _in_one_line(), self.crew.guard(), Interrupts() as interrupts:
+                self._train_to_the_end(interrupts)
+            self.crew.lead(self._finish)
 
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        return self.folder.alone() if self.crew.leads else contextlib.nullcontext()
+    def close(self) -> None:
+        """Lets go of the folder, for other runs."""
+        self.folder.let_go()
+
+    def _train_to_the_end(self, interrupts: Interrupts) -> None:
+        while int(self.steps) < self.total and not self.clock.is_up:
+            try:
+                self._train_on(interrupts)
+            except NotFinite as broken:
+                self._go_back(broken)
 
     def _go_back(self, broken: NotFinite) -> None:
         self.crew.lead(lambda: self.recovery.go_back(broken, int(self.steps)))

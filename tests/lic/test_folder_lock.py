@@ -37,3 +37,18 @@ def test_folder_is_free_again_after_an_error_and_a_missing_one_is_free(tmp_path)
         raise ValueError
     with folder_lock.held(str(tmp_path)), folder_lock.held(str(tmp_path / "nowhere")), pytest.raises(UsageError):
         folder_lock.held(str(tmp_path)).__enter__()
+
+
+def test_lock_of_a_folder_that_is_made_later_is_taken_then_and_ends_with_whoever_has_it(tmp_path):
+    lock = folder_lock.Lock(str(tmp_path / "new"))
+    lock.take()
+    (tmp_path / "new").mkdir()
+    with folder_lock.held(str(tmp_path / "new")), pytest.raises(UsageError):
+        lock.take()
+    for _ in range(2):
+        lock.take()
+        with pytest.raises(UsageError):
+            folder_lock.held(str(tmp_path / "new")).__enter__()
+    del lock
+    with folder_lock.held(str(tmp_path / "new")):
+        pass

@@ -182,7 +182,8 @@ def test_each_goes_on_where_the_other_stopped(process, script, pictures, tmp_pat
     assert resumed.resumed and int(resumed.steps) == 9
     assert_same(all_of(resumed), state_of(folder))
     resumed.train()                                                    # 6 in TensorFlow
-    assert int(Run(SCRIPT, preset, further).steps) == 15               # its checkpoint is further than the state now
+    with contextlib.closing(Run(SCRIPT, preset, further)) as last:
+        assert int(last.steps) == 15                                   # its checkpoint is further than the state now
     exported(SCRIPT, further, folder)
     assert_same(state_of(folder), all_of(resumed))
 

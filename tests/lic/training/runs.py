@@ -34,6 +34,12 @@ def run_of(settings: config.Training, **switches) -> Run:
     return Run(SCRIPT, MICRO, settings, config.Runtime(**switches))
 
 
+def looked_at(settings: config.Training) -> Run:
+    """One that never begins, and lets go of its folder."""
+    with contextlib.closing(run_of(settings)) as run:
+        return run
+
+
 def train(run: Run) -> list[str]:
     """Trains to the end and returns the lines that were said; none of them is a bar."""
     said = io.StringIO()

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from lic import folder_lock
+from lic import data, folder_lock
 from lic.errors import DataError, UsageError
-from tests.lic.training.runs import MICRO, SCRIPT, run_of
+from tests.lic.training.runs import MICRO, SCRIPT, looked_at, run_of
 
 
 def test_folder_of_another_run_is_refused_and_left_alone(settings, tmp_path):
@@ -39,12 +39,58 @@ def test_run_with_another_aim_is_not_relabelled(then, line, settings, tmp_path):
 def test_second_run_in_a_folder_is_refused_and_writes_nothing(settings, tmp_path):
     first = run_of(settings())
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with folder_lock.held(str(tmp_path / "run")):
-        with pytest.raises(UsageError, match=r"another run trains in '.*run' now"):
-            run_of(settings())
-        with pytest.raises(UsageError, match=r"another run trains in '.*run' now"):
-            first.train()
+    with pytest.raises(UsageError, match=r"another run trains in '.*run' now"):
+        run_of(settings(learning_rate=0.5))
+    first.close()
+    with folder_lock.held(str(tmp_path / "run")), pytest.raises(UsageError, match=r"another run trains in '.*run' now"):
+        first.train()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert looked_at(settings(learning_rate=0.5)).settings.learning_rate == 0.5
+
+
+def test_of_two_runs_that_begin_at_the_same_time_in_a_new_folder_one_leaves_no_trace(settings, tmp_path, monkeypatch):
+    """The other comes when the first has looked, found nothing, and opens its pictures."""
+    first = settings()
+    opened, others = data.open_source, []
+
+    def meanwhile(made_of):
+        if made_of is first:
+            others.append(run_of(settings(learning_rate=0.5)))
+        return opened(made_of)
+
+    monkeypatch.setattr(data, "open_source", meanwhile)
+    with pytest.raises(UsageError, match=r"another run trains in '.*run' now"):
+        run_of(first)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["learning_rate"] == 0.5
+    others[0].close()
+
+
+def test_run_that_stands_in_a_new_folder_by_the_time_that_it_is_made_is_seen(settings, tmp_path, monkeypatch):
+    opened = data.open_source
+
+    def meanwhile(made_of):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "run.json").write_text('{"script": "lsk2023", "preset": "tiny", "settings": {}}')
+        return opened(made_of)
+
+    monkeypatch.setattr(data, "open_source", meanwhile)
+    with pytest.raises(UsageError, match="holds a run of lsk2023 tiny: give another --train_path"):
+        run_of(settings())
+    with folder_lock.held(str(tmp_path / "run")):
+        assert "lsk2023" in (tmp_path / "run" / "run.json").read_text()
+
+
+def test_model_is_saved_before_another_run_may_begin(settings, monkeypatch):
+    run, refused = run_of(settings(epochs=1, steps_per_epoch=1)), []
+
+    def save(_):
+        with pytest.raises(UsageError, match="another run trains") as error:
+            run_of(run.settings)
+        refused.append(error)
+
+    monkeypatch.setattr(run, "save", save)
+    run.train()
+    assert refused and looked_at(run.settings).resumed
 
 
 @pytest.mark.parametrize("about", [

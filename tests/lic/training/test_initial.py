@@ -42,6 +42,7 @@ def test_run_that_goes_on_has_weights_of_its_own(first, settings, tmp_path):
     begun = run_of(settings(init_from=str(tmp_path / "first")))
     begun.model.trainable_variables[0].assign_add(begun.model.trainable_variables[0])
     begun.checkpoints.save()
+    begun.close()
     (tmp_path / "first").rename(tmp_path / "gone")
     resumed = run_of(settings(init_from=str(tmp_path / "first")))
     np.testing.assert_array_equal(resumed.model.trainable_variables[0], begun.model.trainable_variables[0])

@@ -35,6 +35,7 @@ def test_linear_start_makes_other_weights_of_which_a_run_that_goes_on_knows_noth
     assert np.abs(begun - plain.model.g_a.layers[0].kernel.numpy()).max() > 0.1
     linear.model.g_a.layers[0].kernel.assign(begun + 1)
     linear.checkpoints.save()
+    linear.close()
     resumed = Run(ELIC, many, linear.settings)
     np.testing.assert_array_equal(resumed.model.g_a.layers[0].kernel, begun + 1)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from lic.errors import DataError
 from lic.training import restore_model
-from tests.lic.training.runs import broken_in_step, events, run_of, train
+from tests.lic.training.runs import broken_in_step, events, looked_at, run_of, train
 
 
 def test_broken_run_goes_back_to_its_last_checkpoint_once_and_on_with_a_tenth_of_the_rate(settings, tmp_path):
@@ -31,8 +31,8 @@ def test_broken_run_goes_back_to_its_last_checkpoint_once_and_on_with_a_tenth_of
         again.train()
     last = tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints"))
     assert last in str(error.value) and "\n" not in str(error.value) and error.value.exit_code == 1
-    assert int(run_of(made_of).steps) == 10
-    assert float(run_of(settings(learning_rate=1e-5)).schedule.slowdown) == 1, "another rate has another chance"
+    assert int(looked_at(made_of).steps) == 10
+    assert float(looked_at(settings(learning_rate=1e-5)).schedule.slowdown) == 1, "another rate has another chance"
 
 
 def test_absurd_learning_rate_never_leaves_a_checkpoint_that_is_no_good(settings, tmp_path):
