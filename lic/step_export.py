@@ -27,15 +27,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 import config
-from lic import files, registry, step_state, training
-from lic.errors import DataError, UsageError
+from lic import files, folder_lock, step_state, training
+from lic.errors import UsageError
 from lic.pjrt import folder as folders
 from lic.resources import RUN
 from lic.training import initial
 from lic.training.checkpoints import FOLDER, Checkpoints, stands_in
 from lic.training.compiling import compiled
-from lic.training.folder import make, read
-from lic.training.settings import check, check_preset
+from lic.training.folder import make, read_own
+from lic.training.settings import check
 
 _RUNNER = "pjrt_train.pyz"
 _RUNNER_MODULES = ("__init__", "errors", "clock", "drafts", "drops", "files", "folder_lock", "pjrt_train",
@@ -85,8 +85,7 @@ class Step:
 
     def __init__(self, script: str, preset: config.Preset, settings: config.Training):
         self.script, self.preset, self.settings = script, preset, settings
-        begins = settings.init_from and not stands_in(settings.train_path)
-        begins_with = initial.locate(settings.init_from, script, preset.name) if begins else None
+        begins_with = initial.begins_with(settings, script, preset.name)
         tf.keras.utils.set_random_seed(settings.seed)
         self.model = compiled(script, preset, settings, training.Schedule(settings), begins_with)
         self.average = training.Average(self.model.trainable_variables, settings.ema)
@@ -133,34 +132,29 @@ def export(script: str, preset: config.Preset, settings: config.Training, folder
     """Writes the step of a run, with the state of `settings.train_path` where one stands there, to a folder.
 
     Raises:
-      UsageError: settings make no sense, or the folder holds another run, or one that is further.
+      UsageError: settings make no sense, or the folder holds another run, or one that is further, or that trains now.
       DataError: the run can't be taken over, or the folder can't be written.
     """
-    check(settings, runtime or config.Runtime())
-    check_preset(registry.model_class(script), preset, settings)
+    check(script, preset, settings, runtime or config.Runtime())
     if settings.linear_start and not stands_in(settings.train_path):
         raise UsageError("--linear_start needs pictures: begin the run with train, then export it by its --train_path")
-    _check_preset(folder, script, preset)
-    step = Step(script, preset, settings)
-    step.take_over(settings.train_path)
-    _check_steps(folder, int(step.steps))
-    program = lower(step, step.arguments, step.state)
-    make("export_step", folder)
-    _write(folder, step, program)
+    with folder_lock.held(folder) as lock:
+        read_own("export_step", folder, script, preset.name)
+        step = Step(script, preset, settings)
+        step.take_over(settings.train_path)
+        _check_folder(folder, step)
+        program = lower(step, step.arguments, step.state)
+        make("export_step", folder)
+        lock.take()   # of a new folder, in which somebody may have begun meanwhile
+        _check_folder(folder, step)
+        _write(folder, step, program)
     return step
 
 
-def _check_preset(folder: str, script: str, preset: config.Preset) -> None:
-    path, run = os.path.join(folder, RUN), read(folder)
-    if run is None and os.path.exists(path):
-        raise DataError(f"'{path}' can't be read as the description of a run: give another --export_step")
-    if run and (run["script"], run["preset"]) != (script, preset.name):
-        raise UsageError(f"'{folder}' holds a run of {run['script']} {run['preset']}: give another --export_step")
-
-
-def _check_steps(folder: str, steps: int) -> None:
-    """Keeps an export that is given twice from undoing what was trained between."""
-    path = os.path.join(folder, step_state.STATE)
+def _check_folder(folder: str, step: Step) -> None:
+    """Keeps it from another run's, and an export that is given twice from undoing what was trained between."""
+    read_own("export_step", folder, step.script, step.preset.name)
+    path, steps = os.path.join(folder, step_state.STATE), int(step.steps)
     if os.path.isfile(path) and step_state.steps_of(path) > steps:
         raise UsageError(f"'{folder}' holds step {step_state.steps_of(path)} of a run, which step {steps} would "
                          f"overwrite: give another --export_step, or --train_path '{folder}' to go on from there")

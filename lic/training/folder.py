@@ -39,6 +39,20 @@ def read(path: str) -> dict | None:
         return None
 
 
+def read_own(flag: str, path: str, script: str, preset: str) -> dict | None:
+    """The same of a folder that a flag names, which may hold a run of this script and preset only.
+
+    Raises:
+      UsageError: it holds another. DataError: run.json can't be read.
+    """
+    run, about = read(path), os.path.join(path, RUN)
+    if run is None and os.path.exists(about):
+        raise DataError(f"'{about}' can't be read as the description of a run: give another --{flag}")
+    if run and (run["script"], run["preset"]) != (script, preset):
+        raise UsageError(f"'{path}' holds a run of {run['script']} {run['preset']}: give another --{flag}")
+    return run
+
+
 class Folder:
     """The folder of one run.
 
@@ -67,15 +81,9 @@ class Folder:
         """
         self.hold()
         self._refuse_another_model()
-        if not os.path.exists(self.path(RUN)):
-            return
-        other = read(self.settings.train_path)
+        other = read_own("train_path", self.settings.train_path, self.script, self.preset)
         if other is None:
-            raise DataError(f"'{self.path('run.json')}' can't be read as the description of a run: give another "
-                            "--train_path")
-        if (other["script"], other["preset"]) != (self.script, self.preset):
-            raise UsageError(f"'{self.settings.train_path}' holds a run of {other['script']} {other['preset']}: give "
-                             "another --train_path")
+            return
         then = other["settings"] if isinstance(other.get("settings"), dict) else {}
         self._refuse_another_aim(then)
         same_rate = then.get("learning_rate") == self.settings.learning_rate

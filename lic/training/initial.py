@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+import config
 from lic import resources, weights
 from lic.data import Source
 from lic.errors import DataError, UsageError
@@ -14,6 +15,17 @@ from lic.training import checkpoints
 from lic.training import folder as folders
 
 _PIXELS = 1 << 23   # so many give components that more would not change
+
+
+def begins_with(settings: config.Training, script: str, preset: str) -> str | None:
+    """The folder of the weights that a run begins with; None for random ones, and where one goes on with its own.
+
+    Raises:
+      DataError, UsageError: as of `locate`.
+    """
+    if not settings.init_from or checkpoints.stands_in(settings.train_path):
+        return None
+    return locate(settings.init_from, script, preset)
 
 
 def locate(name: str, script: str, preset: str) -> str:

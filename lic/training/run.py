@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import data, graph_storing, observing, registry, step_state, weights
+from lic import data, graph_storing, observing, step_state, weights
 from lic.errors import DataError
 from lic.model import STRIDE
 from lic.training import initial, reports, validation
@@ -25,7 +25,7 @@ from lic.training.interrupts import Interrupted, Interrupts
 from lic.training.noise import noise_from
 from lic.training.recovery import NotFinite, Recovery
 from lic.training.schedules import Schedule
-from lic.training.settings import check, check_preset
+from lic.training.settings import check
 from lic.training.validation import Validated, Validation
 
 _OBSERVED = 16    # batches, for the range-coding tables
@@ -50,8 +50,7 @@ class Run:
     def __init__(self, script: str, preset: config.Preset, settings: config.Training,
                  runtime: config.Runtime | None = None):
         runtime = runtime or config.Runtime()
-        check(settings, runtime)
-        check_preset(registry.model_class(script), preset, settings)
+        check(script, preset, settings, runtime)
         self.script, self.preset, self.settings = script, preset, settings
         self.begins_with: str | None = None
         self.crew = gather(settings.batchsize, runtime.xla)
@@ -81,11 +80,10 @@ class Run:
         self._finite = tf.function(self._all_finite, autograph=False)
 
     def _look(self) -> None:
-        """What stands in the folders and validates, and which weights to begin with; a run that goes on has its own."""
+        """What stands in the folders and validates, and which weights to begin with."""
         self.folder.look()
         self._validated_by = validation.pictures(self.settings.validation_glob)
-        if self.settings.init_from and not stands_in(self.settings.train_path):
-            self.begins_with = initial.locate(self.settings.init_from, self.script, self.preset.name)
+        self.begins_with = initial.begins_with(self.settings, self.script, self.preset.name)
 
     def _start_linear(self) -> None:
         if self.settings.linear_start and not stands_in(self.settings.train_path):

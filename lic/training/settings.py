@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 
 import config
+from lic import registry
 from lic.drops import drops_of
 from lic.errors import UsageError
 from lic.metrics import MS_SSIM_MIN_SIDE
 from lic.model import LatentCodec
 
 
-def check(settings: config.Training, runtime: config.Runtime) -> None:
-    """Raises UsageError for the first value that can't be meant."""
+def check(script: str, preset: config.Preset, settings: config.Training, runtime: config.Runtime) -> None:
+    """Raises UsageError for the first value that can't be meant, or does not go with what is trained."""
+    _check_values(settings, runtime)
+    check_preset(registry.model_class(script), preset, settings)
+
+
+def _check_values(settings: config.Training, runtime: config.Runtime) -> None:
     for name in ("epochs", "steps_per_epoch", "batchsize", "patchsize", "preprocess_threads"):
         if getattr(settings, name) < 1:
             raise UsageError(f"--{name} must be at least 1")

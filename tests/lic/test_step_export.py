@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 import config
-from lic import arithmetic, registry, step_export, step_state, weights
+from lic import arithmetic, folder_lock, registry, step_export, step_state, weights
 from lic.errors import DataError, UsageError
 from lic.pjrt import pictures as patches
 from lic.pjrt.schedule import learning_rate
@@ -230,3 +230,42 @@ def test_export_never_undoes_what_was_trained(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"holds step 7 of a run, which step 0 would overwrite: .* or --train_path"):
         exported(SCRIPT, settings(tmp_path), tmp_path)
     assert os.listdir(tmp_path) == ["state.npz"]
+
+
+def test_folder_where_a_run_trains_is_refused_and_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(step_export, "Step", None)   # said before a model is made
+    with folder_lock.held(str(tmp_path)), pytest.raises(UsageError, match=r"another run trains in .* now"):
+        exported(SCRIPT, settings(tmp_path), tmp_path)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(("trains", "words"), [
+    (True, "another run trains in"), (False, "holds step 7 of a run, which step 0 would overwrite")])
+def test_run_that_came_to_a_new_folder_while_the_step_was_lowered_is_left_alone(trains, words, tmp_path, monkeypatch):
+    folder = tmp_path / "step"
+    lock = folder_lock.Lock(str(folder))
+
+    def lower(*_):
+        folder.mkdir()
+        np.savez(folder / "state.npz", steps=np.int64(7))
+        if trains:
+            lock.take()
+
+    monkeypatch.setattr(step_export, "lower", lower)
+    with pytest.raises(UsageError, match=words):
+        exported(SCRIPT, settings(tmp_path), folder)
+    assert os.listdir(folder) == ["state.npz"]
+
+
+def test_folder_is_held_while_it_is_written(tmp_path, monkeypatch):
+    held = []
+
+    def write(folder, *_):
+        with pytest.raises(UsageError, match="another run trains in"):
+            folder_lock.held(folder).__enter__()
+        held.append(folder)
+
+    monkeypatch.setattr(step_export, "lower", lambda *_: None)
+    monkeypatch.setattr(step_export, "_write", write)
+    exported(SCRIPT, settings(tmp_path), tmp_path / "step")
+    assert held == [str(tmp_path / "step")]
