@@ -125,10 +125,7 @@ def _of_stored(folder: str, about: dict, arrays: Mapping[str, np.ndarray], runti
 def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Codec:
     """A codec of the graphs that stand in a SavedModel besides, or else of its own, which take much longer to read."""
     try:
-        with open(os.path.join(folder, resources.SAVED_ABOUT), encoding="utf-8") as file:
-            about = json.load(file)
-        made_with = config.Runtime(**{name: about[name] for name in ("arithmetic", "precision", "tf32")})
-        about["num_strings"] = int(about["num_strings"])
+        about, made_with = _read_about(folder)
         _require_same(made_with, runtime, folder)
         if stored:
             ours = os.path.join(folder, resources.SAVED_EXTRA)
@@ -143,6 +140,23 @@ def _load_saved_model(folder: str, runtime: config.Runtime, stored: bool) -> Cod
         return Codec(graph, about)
     except (OSError, ValueError, KeyError, tf.errors.OpError):
         raise DataError(f"'{folder}' is no SavedModel that 'export' made, as it does now, or it is broken") from None
+
+
+def _read_about(folder: str) -> tuple[dict, config.Runtime]:
+    """What a SavedModel's model.json says, and the switches that it names.
+
+    Raises:
+      OSError, ValueError, KeyError: it can't be read, or lacks something.
+    """
+    with open(os.path.join(folder, resources.SAVED_ABOUT), encoding="utf-8") as file:
+        about = json.load(file)
+    try:
+        about["num_strings"] = int(about["num_strings"])
+        made_with = config.Runtime(arithmetic=str(about["arithmetic"]), precision=str(about["precision"]),
+                                   tf32=bool(about["tf32"]))
+    except TypeError:
+        raise ValueError("it holds other types") from None
+    return about, made_with
 
 
 def _require_no_xla(runtime: config.Runtime, folder: str) -> None:

@@ -122,6 +122,17 @@ def test_saved_model_without_stored_graphs_of_its_own_is_read_itself(exported, s
         assert not isinstance(coder.graph, StoredGraph) and coder.compress(x) == codecs["hypmqw2022"].compress(x)
 
 
+@pytest.mark.parametrize("about", [
+    "[]", "null", "{}", "7", "{", '{"arithmetic": [], "precision": "float32", "tf32": false, "num_strings": 2}',
+    '{"arithmetic": "portable", "precision": "float32", "tf32": false, "num_strings": null}'])
+def test_saved_model_whose_description_is_none_is_one_line(about, tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "model.json").write_text(about)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(DataError, match="is no SavedModel that 'export' made, as it does now, or it is broken"):
+        lic.load(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["variables.data-00000-of-00001", "variables.index"])
 def test_saved_model_with_broken_weights_is_one_line(name, exported, tmp_path, picture):
     folder = shutil.copytree(exported["hypmqw2022"], tmp_path / "model")
