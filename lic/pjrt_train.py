@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import math
 import os
-import signal
 import sys
 import time
 from typing import NoReturn
@@ -33,6 +32,7 @@ from lic.clock import Clock
 from lic.drops import drops_of
 from lic.errors import DataError, UsageError, UserError
 from lic.files import shown
+from lic.interrupts import Interrupted, Interrupts, killed_at_once
 from lic.pjrt import folder as folders
 from lic.pjrt import pictures
 from lic.pjrt.schedule import SCHEDULES, learning_rate
@@ -41,12 +41,6 @@ _AT_ONCE = 10   # steps of a call, where a device runs them without the host
 
 _TITLE = "Runs a training step of `train --export_step` on any device that JAX knows."
 _EXAMPLE = "example: python -m lic.pjrt_train build/step --pictures 'pics/**/*.jpg' --steps 100000 --minutes 60"
-
-
-class Interrupted(UserError):
-    """Somebody stopped a run; it was saved first."""
-
-    exit_code = 130
 
 
 class Run:
@@ -69,7 +63,7 @@ class Run:
         self.at_once = min(wanted, a.log_every, a.save_every)   # no call makes more; the rest would only take memory
         self.batches = pictures.batches(source, size, self.side, a.seed, self.step, a.threads, self.at_once)
         self.drops = drops_of(a.lr_schedule, a.lr_steps)
-        self.stopped, self.clock = False, Clock(a.minutes)
+        self.interrupts, self.clock = Interrupts(), Clock(a.minutes)
         _say(f"{about['script']} {about['preset']}, {source.count} pictures, batches of {size} x {self.side}x"
              f"{self.side}, step {self.step} of {a.steps}")
 
@@ -83,13 +77,13 @@ class Run:
         with contextlib.closing(self.batches), _told_of_memory():
             if not self._is_over():
                 # It tells whether all is well, and takes the time of compiling, in which Python hears of no signal.
-                with _heard_by(signal.SIG_DFL):
+                with killed_at_once():
                     self._go_to(self.step + 1)
-            with _heard_by(self._stop):
+            with self.interrupts:
                 while not self._is_over():
                     self._go_to(min(self.a.steps, self._next(self.a.log_every), self._next(self.a.save_every)))
                 self.save()
-        if self.stopped:
+        if self.interrupts.asked:
             raise Interrupted(f"stopped at step {self.step} of {self.a.steps}; the same command goes on from there")
         _say(f"step {self.step} of {self.a.steps}: saved in '{shown(self.a.folder)}'")
 
@@ -99,12 +93,7 @@ class Run:
             self.save()
 
     def _is_over(self) -> bool:
-        return self.step >= self.a.steps or self.stopped or self.clock.is_up
-
-    def _stop(self, *_) -> None:
-        if self.stopped:
-            raise KeyboardInterrupt
-        self.stopped = True
+        return self.step >= self.a.steps or self.interrupts.asked or self.clock.is_up
 
     def _next(self, every: int) -> int:
         return (self.step // every + 1) * every
@@ -165,17 +154,6 @@ class Run:
     def _refuse(self, what: str) -> None:
         raise DataError(f"{what} is not a finite number at step {self.step}: try a lower --learning_rate; "
                         f"'{folders.STATE}' holds the last good state")
-
-
-@contextlib.contextmanager
-def _heard_by(handler):
-    """While it is entered, Ctrl-C and SIGTERM go to a handler."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Mapping
 
 import config
+from lic import interrupts
 from lic.serving import grpc_door, rest_door
 from lic.serving.limits import Limits
 from lic.serving.metrics import Metrics
@@ -60,14 +61,14 @@ async def _run(models: Models, settings: config.Serving, tell: Tell) -> None:
 
 def _stop_signal() -> asyncio.Event:
     """Set by the first SIGTERM or Ctrl-C; the next one ends the process at once."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop, loop, signals = asyncio.Event(), asyncio.get_running_loop(), interrupts.heard()
 
     def once() -> None:
         stop.set()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)   # Python's own, of Ctrl-C, would wait for the workers
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals:
         loop.add_signal_handler(number, once)
     return stop

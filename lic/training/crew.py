@@ -14,6 +14,7 @@ Gotchas:
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
 
@@ -22,10 +23,10 @@ import tensorflow as tf
 from lic.clock import Clock
 from lic.data import WHOLE, Share, Source
 from lic.errors import DataError, UsageError, UserError
+from lic.interrupts import killed_at_once
 from lic.training import cluster as clusters
 from lic.training import reports
 from lic.training.cluster import Cluster
-from lic.training.interrupts import deaf
 
 # What TensorFlow says where a machine is gone depends on the moment.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
@@ -158,7 +159,8 @@ class Machines(Devices):
         _check_port(cluster.port)
         reports.say(f"machine {cluster.number + 1} of {len(cluster.addresses)}, waiting for the others; the first, "
                     f"{cluster.addresses[0]}, reads and writes the folder of the run")
-        with self.guard(), deaf():
+        # SIGTERM is left alone: TensorFlow sets a handler of its own meanwhile, which does nothing.
+        with self.guard(), killed_at_once((signal.SIGINT,)):
             super().__init__(tf.distribute.MultiWorkerMirroredStrategy(), Share(cluster.number, len(cluster.addresses)))
         self._sum = tf.function(self._sums, autograph=False)
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 import config
 from lic import data, graph_storing, observing, step_state, weights
 from lic.errors import DataError
+from lic.interrupts import Interrupted, Interrupts
 from lic.model import STRIDE
 from lic.training import initial, reports, validation
 from lic.training.averaging import Average
@@ -21,7 +22,6 @@ from lic.training.checkpoints import FOLDER, Checkpoints, stands_in
 from lic.training.compiling import compiled
 from lic.training.crew import gather
 from lic.training.folder import Folder, make
-from lic.training.interrupts import Interrupted, Interrupts
 from lic.training.noise import noise_from
 from lic.training.recovery import NotFinite, Recovery
 from lic.training.schedules import Schedule

@@ -45,6 +45,17 @@ def test_second_signal_ends_what_is_under_way(how, toy, serving, until):
         assert server.process.returncode == -how and request.exception()
 
 
+def test_server_in_the_background_of_a_script_does_not_hear_ctrl_c(toy, serving):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)   # a process that is started now inherits it
+    try:
+        with serving(f"tiny={toy}") as server:
+            server.process.send_signal(signal.SIGINT)
+            assert server.predict("nap", seconds=1.0)
+            assert server.stop() == "closing: requests under way are finished\n"
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_body_that_never_comes_and_what_is_no_http_cost_a_worker_and_the_log_nothing(toy, serving):
     with serving(f"tiny={toy}", "--timeout", "0.5") as server:
         def answer(data: bytes) -> bytes:
