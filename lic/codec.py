@@ -7,7 +7,6 @@ beside the weights (`lic.stored_graph`). The same pixels give the same bytes by 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from lic.coded import Coded
 from lic.errors import DataError, UsageError
 from lic.kinds import is_whole
 from lic.latents import Latents, latent_box
+from lic.op_errors import first_line
 from lic.qualities import settled
 from lic.registry import maker_in_words
 from lic.switches import arithmetic_of, flags_of
@@ -386,9 +386,3 @@ def _tf32(allowed: bool) -> Iterator[None]:
         yield
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
-def first_line(error: tf.errors.OpError) -> str:
-    """The line that an assertion in the graph was given, without TensorFlow's stack and names of functions."""
-    found = re.search(r"assertion failed: \[(.*?)\](\s|$)", str(error.message))
-    return found[1] if found else "the file does not decode: it is damaged, or was made under another arithmetic"

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 
 import tensorflow as tf
 
-from lic import drafts, files, graph_images, graph_storing, resources
+from lic import drafts, files, graph_images, graph_storing, op_errors, resources
 from lic.codec import Codec
 from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
@@ -77,11 +76,9 @@ def save(codec: Codec, folder: str) -> None:
 
 
 def _reason_of(error: OSError | tf.errors.OpError) -> str:
-    """In a few words; TensorFlow puts names of functions before the system's, and of operations behind them."""
     if isinstance(error, OSError):
         return f"{error.strerror or error}; give another place"
-    words = re.sub(r" \[Op:.*", "", str(error.message).splitlines()[0])
-    return f"{words.rpartition('; ')[2] or words}; free some space or give another place"
+    return f"{op_errors.reason_of(error)}; free some space or give another place"
 
 
 def _write(codec: Codec, folder: str) -> None:

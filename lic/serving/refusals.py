@@ -8,7 +8,7 @@ from types import MappingProxyType
 import grpc
 import tensorflow as tf
 
-from lic import codec
+from lic import op_errors
 
 Code = grpc.StatusCode
 
@@ -47,6 +47,6 @@ def of_tensorflow(error: tf.errors.OpError) -> Refusal:
 def _meaning(error: tf.errors.OpError) -> str:
     text = str(error.message)
     if "assertion failed: [" in text:
-        return codec.first_line(error)
+        return op_errors.first_line(error)
     lines = [line for line in text.splitlines() if not _ABOUT_NODES.match(line)]
     return _HEAD.sub("", _TAIL.sub("", lines[0])) if lines else type(error).__name__

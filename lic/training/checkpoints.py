@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from lic import registry, step_state
 from lic.errors import DataError
+from lic.op_errors import reason_of
 from lic.training import folder as folders
 from lic.training.averaging import Average
-from lic.training.reports import reason_of
 
 FOLDER = "checkpoints"
 

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 
+from lic import ports
 from lic.clock import Clock
 from lic.data import WHOLE, Share, Source
 from lic.errors import DataError, UsageError, UserError
 from lic.interrupts import killed_at_once
+from lic.op_errors import reason_of
 from lic.training import cluster as clusters
 from lic.training import reports
 from lic.training.cluster import Cluster
@@ -156,7 +157,7 @@ class Machines(Devices):
 
     def __init__(self, cluster: Cluster):
         self.leads = cluster.number == 0
-        _check_port(cluster.port)
+        ports.demand("0.0.0.0", cluster.port, f"port of {clusters.VARIABLE}")   # TensorFlow would say it at length
         reports.say(f"machine {cluster.number + 1} of {len(cluster.addresses)}, waiting for the others; the first, "
                     f"{cluster.addresses[0]}, reads and writes the folder of the run")
         # SIGTERM is left alone: TensorFlow sets a handler of its own meanwhile, which does nothing.
@@ -177,7 +178,7 @@ class Machines(Devices):
             raise DataError("another machine of TF_CONFIG's cluster has ended or can't be reached: start the same "
                             "command on all of them again, and it goes on from the last checkpoint") from None
         except _UNCLEAR as error:
-            raise DataError(f"training with the other machines failed ({reports.reason_of(error)}): start the same "
+            raise DataError(f"training with the other machines failed ({reason_of(error)}): start the same "
                             "command on all of them again, and it goes on from the last checkpoint") from None
 
     def clock(self, minutes: float) -> Clock:
@@ -230,11 +231,3 @@ class _LedClock(Clock):
     @property
     def elapsed(self) -> float:
         return self._machines.of_first(super().elapsed)
-
-
-def _check_port(port: int) -> None:
-    """TensorFlow would say that it can't be used at length."""
-    try:
-        socket.create_server(("", port)).close()
-    except OSError as error:
-        raise UsageError(f"this machine can't listen on port {port} of {clusters.VARIABLE}: {error.strerror}") from None

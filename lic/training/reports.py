@@ -10,16 +10,12 @@ from tqdm import tqdm
 
 from lic import files
 from lic.errors import DataError
+from lic.op_errors import reason_of
 
 
 def say(text: str) -> None:
     """A line, also where a bar stands."""
     tqdm.write(files.shown(text), file=sys.stderr)
-
-
-def reason_of(error: tf.errors.OpError) -> str:
-    """What TensorFlow says of a file that it can't write, in a few words."""
-    return str(error.message).splitlines()[0].split("; ")[-1].split(" [Op:")[0][:120]
 
 
 def bar(epoch: int, epochs: int, steps: int, done: int) -> tqdm:

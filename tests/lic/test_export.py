@@ -15,7 +15,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 import lic
-from lic import bitstream, cli, codec, export, graph_images, images, stored_graph
+from lic import bitstream, cli, export, graph_images, images, op_errors, stored_graph
 from lic.errors import DataError, UsageError
 from lic.stored_graph import StoredGraph
 from tests.lic.conftest import Lazily
@@ -154,7 +154,7 @@ def test_saved_model_says_which_symbols_are_wrong_by_both_of_its_doors(exported,
     assert str(error.value).startswith(said)
     with pytest.raises(tf.errors.InvalidArgumentError) as refusal:
         signatures["decompress"](file_bytes=tf.constant([data]))
-    assert codec.first_line(refusal.value).startswith(said)
+    assert op_errors.first_line(refusal.value).startswith(said)
 
 
 @pytest.mark.parametrize("script", ELIC_ALONE)

@@ -77,6 +77,7 @@ def test_what_several_machines_cannot_do_is_told_before_they_meet(settings, name
             run_of(settings(batchsize=3))
         with pytest.raises(UsageError, match="--xla compiles the step of one device, and there are 2"):
             run_of(settings(), xla=True)
-        with pytest.raises(UsageError, match=r"can't listen on port \d+ of TF_CONFIG: Address already in use"):
+        words = r"can't listen on 0\.0\.0\.0:\d+: Address already in use; give another port of TF_CONFIG"
+        with pytest.raises(UsageError, match=words):
             run_of(settings())
     assert not list(tmp_path.iterdir())
