@@ -165,7 +165,7 @@ def _write(folder: str, step: Step, program: Program) -> None:
     run = {"script": step.script, "preset": step.preset.name, "settings": settings}
     about = {"format": folders.FORMAT, **run, "tensorflow": tf.__version__, "figures": step.figures,
              "hlo_sha256": hashlib.sha256(program.hlo).hexdigest(), **program.about}
-    step_state.write(os.path.join(folder, folders.STATE), step.state)
+    step_state.write(folder, step.state)
     written = {folders.HLO: lzma.compress(program.hlo, preset=3), _RUNNER: _runner(),
                folders.ABOUT: json.dumps(about).encode()}
     if not os.path.exists(os.path.join(folder, RUN)):   # a run of TensorFlow keeps its own

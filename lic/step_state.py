@@ -7,15 +7,14 @@ on from it and writes it again, and a run in the same folder begins with it wher
 
 from __future__ import annotations
 
-import io
 import os
 
 import numpy as np
 import tensorflow as tf
 
-from lic import files, weights
+from lic import weights
 from lic.errors import DataError
-from lic.pjrt.folder import STATE
+from lic.pjrt.folder import STATE, write_state
 
 
 def variables(model, average, steps: tf.Variable) -> dict[str, tf.Variable]:
@@ -31,11 +30,9 @@ def variables(model, average, steps: tf.Variable) -> dict[str, tf.Variable]:
     return {**{f"weights/{name}": v for name, v in named.items()}, **moments, **averages, **scalars}
 
 
-def write(path: str, state: dict[str, tf.Variable]) -> None:
-    """Writes the variables' values; no pickle."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: v.numpy() for name, v in state.items()})
-    files.write_atomically(path, buffer.getbuffer())
+def write(folder: str, state: dict[str, tf.Variable]) -> None:
+    """Writes the variables' values to its state.npz; no pickle."""
+    write_state(folder, {name: v.numpy() for name, v in state.items()}, np.savez_compressed)
 
 
 def further(folder: str, checkpoint: str | None) -> str | None:

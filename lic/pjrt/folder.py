@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -78,10 +79,14 @@ def _is(array: np.ndarray, kind: dict) -> bool:
     return list(array.shape) == kind["shape"] and array.dtype == kind["dtype"]
 
 
-def write_state(folder: str, state: dict) -> None:
-    """Writes state.npz anew, whole or not at all."""
+def write_state(folder: str, state: dict[str, np.ndarray], savez: Callable = np.savez) -> None:
+    """Writes state.npz anew, whole or not at all.
+
+    Args:
+      savez: of numpy. One that compresses takes as long as many steps, and gains only while the moments are zeros.
+    """
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(array) for name, array in state.items()})
+    savez(buffer, **state)
     files.write_atomically(os.path.join(folder, STATE), buffer.getbuffer())
 
 

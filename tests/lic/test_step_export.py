@@ -85,7 +85,7 @@ def twins(request, process, lively, pictures, tmp_path_factory):
     lively_weights = weights.named_variables(lively(script, preset))
     weights.assign(start.model, {name: v.numpy() for name, v in lively_weights.items()})
     (folder / "run").mkdir()
-    step_state.write(str(folder / "run" / "state.npz"), start.state)
+    step_state.write(str(folder / "run"), start.state)
     step = step_export.export(script, preset, settings(folder), str(folder / "step"))
     done = process(folder / "step" / "pjrt_train.pyz", folder / "step", "--pictures", pictures)
     assert done.code == 0, done.err

@@ -37,7 +37,7 @@ def run():
 
 @pytest.fixture
 def written(run, tmp_path):
-    step_state.write(str(tmp_path / "state.npz"), run[0])
+    step_state.write(str(tmp_path), run[0])
     (tmp_path / "run.json").write_text(json.dumps({"script": SCRIPT, "preset": "tiny", "settings": {}}))
     return tmp_path
 
@@ -88,7 +88,7 @@ def test_folder_with_a_state_is_a_model_with_its_averages(run, written):
 @pytest.mark.slow
 def test_state_of_a_run_without_averages_is_a_model_with_its_weights(run, tmp_path):
     state, _ = compiled(seed=3, ema=0.0)
-    step_state.write(str(tmp_path / "state.npz"), state)
+    step_state.write(str(tmp_path), state)
     (tmp_path / "run.json").write_text(json.dumps({"script": SCRIPT, "preset": "tiny", "settings": {}}))
     _, model = training.restore_model(str(tmp_path))
     for name, v in weights.named_variables(model).items():
