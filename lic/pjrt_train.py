@@ -203,9 +203,9 @@ def _parser() -> _Parser:
     add("--pack_side", type=int, metavar="PIXELS", help="side of these patches (default: one and a half times that of "
                                                         "the exported step)")
     add("--steps", type=int, help="steps of the whole run (default: as exported: epochs x steps an epoch)")
-    add("--minutes", type=float, default=math.inf,
+    add("--minutes", type=float, default=0.0,
         help="stop after this time, with a checkpoint; the schedule is as far as the steps or the time is, whichever "
-             "is more (default: never)")
+             "is more (default: 0, no end)")
     add("--lambda", type=float, dest="lmbda", metavar="LAMBDA", help="lambda of the loss (default: as exported)")
     add("--learning_rate", type=float, help="learning rate of Adam (default: as exported)")
     add("--lr_schedule", metavar="NAME", help=f"{', '.join(SCHEDULES)}, as of `train` (default: as exported)")
@@ -240,12 +240,11 @@ def _with_defaults(a: argparse.Namespace, about: dict) -> argparse.Namespace:
 
 
 def _check(a: argparse.Namespace) -> None:
-    for name in ("steps", "minutes", "lmbda", "learning_rate", "threads", "log_every", "save_every", "pack_side"):
-        value = getattr(a, name)
-        if not value > 0 or (value == math.inf and name != "minutes"):
+    for name in ("steps", "lmbda", "learning_rate", "threads", "log_every", "save_every", "pack_side"):
+        if not 0 < getattr(a, name) < math.inf:
             raise UsageError(f"--{'lambda' if name == 'lmbda' else name} must be a positive number")
-    for name in ("warmup_steps", "steps_per_call"):
-        if getattr(a, name) < 0:
+    for name in ("minutes", "warmup_steps", "steps_per_call"):
+        if not 0 <= getattr(a, name) < math.inf:
             raise UsageError(f"--{name} must be 0 or a positive number")
     if not 0 <= a.seed < 2 ** 32:
         raise UsageError("--seed must be a number from 0 to 4294967295")

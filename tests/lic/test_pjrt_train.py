@@ -90,7 +90,7 @@ def test_run_goes_to_its_end_with_the_exported_settings_and_logs_every_step(pjrt
 def test_interrupted_run_ends_like_one_that_was_not(pjrt, step, tmp_path):
     other = shutil.copytree(step, tmp_path / "other")
     trained(pjrt, step)
-    trained(pjrt, other, "--steps", 5)
+    trained(pjrt, other, "--steps", 5, "--minutes", 0)   # no end, as in `train`
     assert state_of(other)["steps"] == 5
     with open(other / "log.csv", "a") as file:
         file.write("6,0,0,0,0,0,0\n7,0")   # of a process that was killed while it wrote
@@ -213,7 +213,8 @@ def test_help_and_the_lack_of_jax_are_answered_without_it(process, step, tmp_pat
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (("--steps", 0), 2, "--steps must be a positive number"), (("--lambda", "nan"), 2, "--lambda must be a positive"),
-    (("--minutes", -1), 2, "--minutes must be"), (("--steps_per_call", -1), 2, "--steps_per_call must be 0"),
+    (("--minutes", -1), 2, "--minutes must be 0 or a positive number"),
+    (("--minutes", "nan"), 2, "--minutes must be 0"), (("--steps_per_call", -1), 2, "--steps_per_call must be 0"),
     (("--seed", -1), 2, "--seed must be a number from 0"),
     (("--threads", 0), 2, "--threads must be"), (("--lr_schedule", "stairs"), 2, "'stairs' is not one of drop"),
     (("--lr_schedule", "multistep", "--lr_steps", "2"), 2, "--lr_steps '2' are not rising fractions"),
