@@ -387,7 +387,7 @@ class Training:
     precision_policy: str = _flag("float32", "float32, or mixed_bfloat16 for analysis and synthesis in bfloat16")
     seed: int = _flag(0, "seed of the weights, the patches and the noise")
     preprocess_threads: int = _flag(4, "pictures that are decoded at the same time")
-    validation_glob: str = _flag("", "whole pictures that are measured after each epoch")
+    validation_glob: str = _flag("", "whole pictures, a folder or a glob, that are measured after each epoch")
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ from lic.training.folder import make, read_own
 from lic.training.settings import check
 
 _RUNNER = "pjrt_train.pyz"
-_RUNNER_MODULES = ("__init__", "errors", "clock", "drafts", "drops", "files", "folder_lock", "interrupts",
-                   "pjrt_train", "pjrt/__init__", "pjrt/folder", "pjrt/pictures", "pjrt/program", "pjrt/schedule")
+_RUNNER_MODULES = ("__init__", "errors", "clock", "drafts", "drops", "files", "finding", "folder_lock",
+                   "interrupts", "pjrt_train", "pjrt/__init__", "pjrt/folder", "pjrt/pictures", "pjrt/program",
+                   "pjrt/schedule")
 
 
 class Program(NamedTuple):

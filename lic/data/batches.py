@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from lic import files
 from lic.data import crops
-
-_ATTEMPTS = 100   # so many pictures in a row that can't be decoded end a run
+from lic.finding import ATTEMPTS
 
 
 class Share(NamedTuple):
@@ -93,7 +92,7 @@ class _Sound:
         self._told: set[bytes] = set()
 
     def patch_of(self, n: tf.Tensor) -> tf.Tensor:
-        attempts = tf.data.Dataset.range(n, n + _ATTEMPTS).map(lambda m: self._attempt(m, m > n))
+        attempts = tf.data.Dataset.range(n, n + ATTEMPTS).map(lambda m: self._attempt(m, m > n))
         return attempts.ignore_errors().take(1).get_single_element()
 
     def _attempt(self, m, is_replacement):

@@ -7,7 +7,6 @@ cutting a patch out of that costs nothing, decoding a large photograph for it ta
 from __future__ import annotations
 
 import functools
-import glob
 import itertools
 import os
 import sys
@@ -19,14 +18,11 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from lic import drafts, files
-from lic.errors import DataError, UsageError
+from lic import drafts, files, finding
+from lic.errors import DataError
 
 _KEPT = 2 << 30   # bytes of decoded pictures that stay in memory: a small collection is decoded once
-_ATTEMPTS = 100   # so many pictures in a row that can't be decoded end a run
 _AHEAD = 4        # batches that are made while a step runs, at least
-_MODES = ("RGB", "L", "P", "RGBA", "LA", "1")   # those of 8 bits
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Source(Protocol):
@@ -48,17 +44,10 @@ class Pictures:
     """
 
     def __init__(self, pattern: str, side: int, room: int = _KEPT):
-        found = sorted(path for path in _matching(pattern) if path.lower().endswith(_ENDINGS))
-        if not found:
-            raise UsageError(f"--pictures '{files.shown(pattern)}' matches no picture")
-        self.paths = [path for path in found if _holds(path, side)]
+        found = finding.matching("pictures", pattern, finding.ENDINGS)
+        finding.pillow().MAX_IMAGE_PIXELS = None   # a training set is no upload
+        self.paths = finding.holding(pattern, found, side, "give larger ones")
         self.count = len(self.paths)
-        if not self.paths:
-            raise DataError(f"none of the {len(found)} pictures of '{files.shown(pattern)}' can be read and is at "
-                            f"least {side}x{side}: give larger ones")
-        if self.count < len(found):
-            _say(f"{len(found) - self.count} of {len(found)} pictures left out: unreadable, or smaller than "
-                 f"{side}x{side}")
         self._told: set[str] = set()
         self._kept: dict[int, np.ndarray] = {}
         self._room, self._one_keeps = room, threading.Lock()
@@ -78,7 +67,7 @@ class Pictures:
 
     def _decoded(self, path: str) -> np.ndarray | None:
         try:
-            with _pillow().open(path) as image:
+            with finding.pillow().open(path) as image:
                 return np.asarray(image.convert("RGB"))
         except Exception:  # Pillow raises many kinds; all mean that another picture takes its place
             if path not in self._told:
@@ -122,7 +111,7 @@ def patch(source: Source, side: int, seed: int, n: int) -> np.ndarray:
     Raises:
       DataError: too many pictures in a row can't be decoded.
     """
-    for attempt in range(n, n + _ATTEMPTS):
+    for attempt in range(n, n + finding.ATTEMPTS):
         pixels = source.pixels(_order(source.count, seed, attempt // source.count)[attempt % source.count])
         if pixels is not None:
             return _crop(pixels, side, np.random.default_rng([seed, 1, n]))
@@ -202,33 +191,6 @@ def _header(count: int, side: int) -> bytes:
     """128 bytes before the pixels (numpy's format 1.0), whatever the count: it is known only at the end."""
     about = repr({"descr": "|u1", "fortran_order": False, "shape": (count, side, side, 3)})
     return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + about.ljust(117).encode() + b"\n"
-
-
-def _matching(pattern: str) -> list[str]:
-    pattern = os.path.join(glob.escape(pattern), "**", "*") if os.path.isdir(pattern) else pattern
-    return glob.glob(pattern, recursive=True)
-
-
-def _holds(path: str, side: int) -> bool:
-    if not os.path.isfile(path):
-        return False  # opening a pipe would wait for its writer
-    try:
-        with _pillow().open(path) as image:
-            return min(image.size) >= side and image.mode in _MODES
-    except UsageError:
-        raise
-    except Exception:  # Pillow raises many kinds; all mean that this picture is left out
-        return False
-
-
-@functools.cache
-def _pillow():
-    try:
-        from PIL import Image
-    except ImportError:
-        raise UsageError("Pillow is missing, which reads pictures: pip install Pillow, or give a packed file") from None
-    Image.MAX_IMAGE_PIXELS = None   # a training set is no upload
-    return Image
 
 
 def _say(text: str, passing: bool = False) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from lic import images, metrics
-from lic.errors import UsageError
+from lic import finding, images, metrics
 from lic.training.reports import to_pixels
 
 _SHOWN, _SIDE = 2, 256   # of so many pictures the middle is shown, so large
@@ -24,14 +22,15 @@ class Validated(NamedTuple):
 
 
 def pictures(pattern: str) -> list[str]:
-    """The pictures that a glob stands for; none where it is empty.
+    """The files that a glob stands for, or the pictures anywhere in a folder; none where it is empty.
 
     Raises:
       UsageError: nothing matches. DataError: one can't be read.
     """
-    paths = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
-    if pattern and not paths:
-        raise UsageError(f"--validation_glob '{pattern}' matches no file")
+    if not pattern:
+        return []
+    endings = finding.ENDINGS if os.path.isdir(pattern) else ("",)   # beside pictures a folder may hold notes
+    paths = list(filter(os.path.isfile, finding.matching("validation_glob", pattern, endings, "file")))
     for path in paths:
         images.read(path)   # a broken one is told of now, not after the first epoch
     return paths

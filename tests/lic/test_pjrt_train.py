@@ -293,4 +293,5 @@ def test_archive_holds_every_module_that_it_may_load(exported):
     here = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "lic", "pjrt")
     modules = {f"lic/pjrt/{name}" for name in os.listdir(here) if name.endswith(".py")}
     assert names == modules | {"__main__.py", *(f"lic/{name}.py" for name in (
-        "__init__", "clock", "drafts", "drops", "errors", "files", "folder_lock", "interrupts", "pjrt_train"))}
+        "__init__", "clock", "drafts", "drops", "errors", "files", "finding", "folder_lock", "interrupts",
+        "pjrt_train"))}

@@ -72,7 +72,7 @@ def test_places_reach_all_corners(folder):
 def test_picture_that_cannot_be_decoded_is_replaced_and_named_once(folder, capsys):
     whole = taken(of(folder), 0, 30)
     broken = bytearray((folder / "2.png").read_bytes())
-    broken[60:] = bytes(len(broken) - 60)
+    broken[60:-20] = bytes(len(broken) - 80)   # it has its beginning and its end
     (folder / "2.png").write_bytes(broken)
     patches = taken(of(folder), 0, 30)
     was_broken = whole[..., 0, 0, 2] == 2
@@ -96,9 +96,10 @@ def test_small_and_unreadable_pictures_are_left_out_and_counted(folder, capsys):
     Image.fromarray(coded(0, 31, 90)).save(folder / "6.png")
     (folder / "7.png").write_bytes(b"no picture")
     os.mkfifo(folder / "8.png")
+    (folder / "9.png").write_bytes((folder / "0.png").read_bytes()[:-20])   # its end is missing
     assert of(folder).count == 6
-    assert capsys.readouterr().err == "3 of 9 pictures left out: unreadable, or smaller than 32x32\n"
-    with pytest.raises(DataError, match=r"none of the 9 pictures of '.*' can be read and is at least 64x64"):
+    assert capsys.readouterr().err == "4 of 10 pictures left out: unreadable, or smaller than 32x32\n"
+    with pytest.raises(DataError, match=r"none of the 10 pictures of '.*' can be read and is at least 64x64"):
         of(folder, 64)
     with pytest.raises(UsageError, match=r"--pictures '.*' matches no picture"):
         pictures.open_source(f"{folder}/*.txt", 32)
@@ -113,6 +114,15 @@ def test_folder_stands_for_all_pictures_in_it_and_below(folder):
     (below / "6.png").unlink()
     with pytest.raises(UsageError, match=r"--pictures '.*' matches no picture"):
         pictures.open_source(str(below), 32)
+
+
+def test_folder_that_is_closed_is_told_of(tmp_path, monkeypatch):
+    def closed(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", closed)   # the superuser may read everything
+    with pytest.raises(DataError, match=r"--pictures: the folder '.*' can't be read: permission denied"):
+        pictures.open_source(f"{tmp_path}/*.png", 32)
 
 
 # Packed files --------------------------------------------------------------------------------------------------------

@@ -25,6 +25,15 @@ def test_validation_that_cannot_be_read_is_told_of_before_the_training(settings,
     assert not (tmp_path / "run").exists()
 
 
+def test_folder_stands_for_the_pictures_in_it_and_a_glob_for_any_file(tmp_path):
+    (tmp_path / "below").mkdir()
+    Image.fromarray(smooth(0)).save(tmp_path / "below" / "a.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert pictures_of(str(tmp_path)) == [str(tmp_path / "below" / "a.png")] and pictures_of("") == []
+    with pytest.raises(DataError, match=r"notes\.txt"):
+        pictures_of(f"{tmp_path}/*")
+
+
 class Darker:
     """A model that makes each picture darker by three, for a bit a pixel."""
 
