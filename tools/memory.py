@@ -12,9 +12,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
+
+import numpy as np
 
 import config
 from lic import environment
+from tools import command_line, random_model
 
 SIDE = 768
 
@@ -27,26 +31,27 @@ def peak() -> int:
 
 def measure(script: str, preset: str) -> float:
     """Bytes a pixel."""
-    import numpy as np
-
-    from lic import loading, registry
-    model = registry.build(script, registry.preset(script, preset))
-    model.freeze()
-    coder = loading.from_model(model, script, bytes(4), config.Runtime())
+    coder = random_model.codec(script, preset, config.Runtime())
     before = peak()
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
     coder.decompress(coder.compress_pixels(pixels, tile=0))
     return (peak() - before) / SIDE ** 2
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = command_line.parser(__doc__)
     parser.add_argument("script", nargs="?", choices=config.PRESETS)
     parser.add_argument("preset", nargs="?")
-    a = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    a = arguments(words)
     environment.prepare()
     if a.preset:
-        print(f"{a.script} {a.preset}: {measure(a.script, a.preset):.0f}")
+        with command_line.told_in_a_line("memory"):
+            print(f"{a.script} {a.preset}: {measure(a.script, a.preset):.0f}")
         return
     for script in [a.script] if a.script else config.PRESETS:
         for preset in config.PRESETS[script]:

@@ -11,25 +11,21 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
+from collections.abc import Sequence
 
 import config
-from lic import environment
+import lic
+from lic import environment, images
+from tools import command_line, random_model
 from tools.bench.timing import in_turns, ratio
 
 
 def codecs_of(script: str, preset: str | None) -> dict:
     """The same weights under both arithmetics."""
-    import lic
-    from lic import loading, registry
-    from lic.arithmetic import ARITHMETICS
+    names = config.CHOICES["arithmetic"]
     if not preset:
-        return {name: lic.load(script, arithmetic=name) for name in ARITHMETICS}
-    coders = {}
-    for name, arithmetic in ARITHMETICS.items():
-        model = registry.build(script, registry.preset(script, preset), arithmetic=arithmetic)
-        model.freeze()
-        coders[name] = loading.from_model(model, script, bytes(4), config.Runtime(arithmetic=name))
-    return coders
+        return {name: lic.load(script, arithmetic=name) for name in names}
+    return {name: random_model.codec(script, preset, config.Runtime(arithmetic=name)) for name in names}
 
 
 def prices(coders: dict, pixels, runs: int) -> dict[str, tuple[float, float, float]]:
@@ -46,21 +42,32 @@ def _price(seconds: dict[str, list[float]]) -> tuple[float, float, float]:
     return statistics.median(portable), statistics.median(float32), ratio(portable, float32)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = command_line.parser(__doc__)
     parser.add_argument("picture")
     parser.add_argument("--scripts", nargs="+", default=list(config.PRESETS), choices=config.PRESETS)
     parser.add_argument("--preset")
     parser.add_argument("--runs", type=int, default=7)
-    a = parser.parse_args()
-    environment.prepare()
-    from lic import images
+    return parser.parse_args(words)
+
+
+def tell(a: argparse.Namespace) -> None:
+    """Prints the table. Raises UserErrors."""
     pixels = images.read(a.picture).pixels
+    scripts = random_model.scripts_with(a.preset, a.scripts) if a.preset else a.scripts
     print("| model | command | portable | float32 | ratio |\n|---|---|---|---|---|")
-    for script in a.scripts:
+    for script in scripts:
         for command, (portable, float32, times) in prices(codecs_of(script, a.preset), pixels, a.runs).items():
             print(f"| {script} {a.preset or 'nano'} | {command} | {portable:.3f} s | {float32:.3f} s | {times:.2f} |",
                   flush=True)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    a = arguments(words)
+    environment.prepare()
+    with command_line.told_in_a_line("price"):
+        tell(a)
 
 
 if __name__ == "__main__":

@@ -346,7 +346,7 @@ sys.exit(done.returncode)
 
 @pytest.mark.slow
 def test_24_megapixels_go_there_and_back_below_four_gibibytes(process, tmp_path):
-    """With a bundled model; `python -m tools.tiles --large --model small` does the same with TCM small."""
+    """With a bundled model; `python -m tools.tiles 'kodak/*.png' --large --model small` does so with TCM small."""
     from lic import images
     from tools.tiles import mosaic
     x = mosaic([str(ROOT / "res" / "eval" / f"{name}.png") for name in ("kodim15", "kodim23")], 4000, 6000)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.scripts import ROOT
+from tools import random_model
 from tools.bench import __main__ as bench
 from tools.bench import curves, many, stages, steps, warm
 from tools.bench.timing import in_turns, ratio
@@ -27,7 +28,7 @@ def test_ratio_is_the_median_of_pairs():
 @pytest.mark.slow
 def test_every_graph_of_the_benchmark_shows_the_same_picture_and_the_straightforward_one_writes_the_same_file(picture):
     pixels = picture(70, 90)[0].astype(np.uint8)
-    codecs = {name: warm.random_codec("hypmqw2022", "tiny", runtime) for name, runtime in warm.SWITCHES.items()}
+    codecs = {name: random_model.codec("hypmqw2022", "tiny", runtime) for name, runtime in warm.SWITCHES.items()}
     with warm.straightforward():
         plain = codecs[warm.BASELINE].compress(pixels)
     assert plain == codecs["float32"].compress(pixels)

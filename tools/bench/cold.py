@@ -11,8 +11,8 @@ from typing import Callable
 
 import config
 from lic import export
+from tools import random_model
 from tools.bench.timing import in_turns, ratio
-from tools.bench.warm import random_codec
 
 IMPORT = (sys.executable, "-c", "import tensorflow, tensorflow_compression")
 LARGE = ("lsk2023", "small")   # what is exported and measured besides
@@ -24,7 +24,7 @@ def measure(picture: str, folder: str, rounds: int) -> list[dict]:
     Models are the bundled ones and an export of `LARGE`, with random weights.
     """
     exported = os.path.join(folder, "exported")
-    export.save(random_codec(*LARGE, config.Runtime()), exported)
+    export.save(random_model.codec(*LARGE, config.Runtime()), exported)
     works: dict[str, Callable[[], object]] = {"import": functools.partial(_run, IMPORT)}
     for script in config.PRESETS:
         works.update(_commands(script, script, picture, folder))

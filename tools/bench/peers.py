@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import config
-from tools.bench import warm
+from tools import random_model
 from tools.bench.timing import ratio, timed, told_in_turns
 
 PEER = "CompressAI"
@@ -63,7 +63,8 @@ def measure(python: str, pixels: np.ndarray, rounds: int) -> list[dict]:
       pixels: uint8 (h, w, 3), sides multiples of 64, which the peer needs.
     """
     with Peer(python, pixels) as peer:
-        codecs = {name: warm.random_codec("hypmqw2022", "elic-official", runtime) for name, runtime in SWITCHES.items()}
+        codecs = {name: random_model.codec("hypmqw2022", "elic-official", runtime)
+                  for name, runtime in SWITCHES.items()}
         files = {name: codec.compress(pixels) for name, codec in codecs.items()}
         works = {"compress": {name: functools.partial(codec.compress, pixels) for name, codec in codecs.items()},
                  "decompress": {name: functools.partial(codec.decompress, files[name])

@@ -14,7 +14,7 @@ from lic.arithmetic import FLOAT32
 from lic.coders import Estimator, GaussianModel
 from lic.model import pad
 from swin_transformers_tf import products
-from tools.bench import random_model
+from tools import random_model
 from tools.bench.timing import in_turns
 
 PRECISIONS = ("float32", "bfloat16")

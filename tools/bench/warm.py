@@ -16,11 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 import config
-from lic import loading, model
+from lic import model
 from lic.coders import Encoder, Escapes
 from lic.errors import DataError
 from swin_transformers_tf import blocks, layers, norms, products
-from tools.bench import random_model
+from tools import random_model
 from tools.bench.timing import ratio, timed, told_in_turns
 
 BASELINE = "straightforward"
@@ -52,7 +52,7 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[d
     """
     compress, decompress = {}, {}
     for name, runtime in SWITCHES.items():
-        codec = random_codec(script, preset, runtime)
+        codec = random_model.codec(script, preset, runtime)
         within = straightforward if name == BASELINE else contextlib.nullcontext
         compress[name] = functools.partial(_within, within, codec.compress, pixels)
         decompress[name] = functools.partial(_within, within, codec.decompress, compress[name]())
@@ -62,14 +62,6 @@ def measure(script: str, preset: str, pixels: np.ndarray, rounds: int) -> list[d
         rows += [{"work": f"{script} {preset} {command}, {name}", "seconds": statistics.median(taken),
                   "ratio": ratio(seconds[BASELINE], taken)} for name, taken in seconds.items()]
     return rows
-
-
-def random_codec(script: str, preset: str, runtime: config.Runtime):
-    """A codec of a preset with random weights."""
-    tf.keras.utils.set_random_seed(0)
-    built = random_model.build(script, preset, **loading.options(runtime))
-    built.freeze()
-    return loading.from_model(built, script, bytes(4), runtime)
 
 
 def _seconds(work) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 
 from lic import bitstream
 from lic.errors import DataError
+from tools import random_model
 
 PARSE, EXPORT = "parse", "export:"
 SIZES = ((80, 96), (80, 96), (130, 200), (1, 1))  # height, width; two of one size, so that their strings can be swapped
@@ -100,21 +101,11 @@ def _prepare(folder: Path, model: str) -> None:
     home = _home(str(folder), model)
     home.mkdir(parents=True)
     if model.endswith("-tiny") and not os.path.isdir(model):
-        _save_tiny(model.partition("-")[0], home / "model")
+        random_model.save(model.partition("-")[0], "tiny", str(home / "model"))
     codec = _codec(str(folder), model)
     for number, size in enumerate(SIZES):
         (home / f"{number}.tfci").write_bytes(_with_note(codec.compress(_picture(number, *size), tile=TILE), number))
     export.save(codec, str(home / "export"))
-
-
-def _save_tiny(script: str, folder: Path) -> None:
-    import tensorflow as tf
-
-    from lic import registry, weights
-    tf.keras.utils.set_random_seed(0)
-    model = registry.build(script, registry.preset(script, "tiny"))
-    model.freeze()
-    weights.save(model, script, str(folder))
 
 
 def _with_note(data: bytes, number: int) -> bytes:
