@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import itertools
 import os
@@ -22,14 +23,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from PIL import Image
 
 from lic import environment
+from lic.errors import DataError
+from tools import command_line
 
 SIZES = ((256, 256), (512, 384), (768, 512))
 PAUSE = 0.5   # seconds after a refusal
+_INPUTS = {"compress": "image_bytes", "decompress": "file_bytes"}   # by the signature
 
 
 class Job(NamedTuple):
@@ -104,24 +109,46 @@ def library(folder: str, picture: str) -> None:
 class Library:
     """The library in a process of its own."""
 
-    def __init__(self, folder: str, picture: str):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tools.serve_load", "--library", folder, "--picture", picture],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdin and self._process.stdout
-        self._in, self._out = self._process.stdin, self._process.stdout
-        self._out.readline()
+    def __init__(self, process: subprocess.Popen):
+        assert process.stdin and process.stdout
+        self._process, self._in, self._out = process, process.stdin, process.stdout
+        _line(process, "library", "ready")
 
     def run(self, seconds: float) -> Round:
         before = processor_seconds(self._process.pid)
         self._in.write(f"{seconds}\n")
         self._in.flush()
-        count, took = self._out.readline().split()
+        count, took = _line(self._process, "library").split()
         return Round(Counter(OK=int(count)), float(took), processor_seconds(self._process.pid) - before)
 
-    def close(self) -> None:
-        self._in.close()
-        self._process.wait()
+
+@contextlib.contextmanager
+def library_alone(folder: str, picture: str) -> Iterator[Library]:
+    """The library, which has a model's graphs warm, until the end of the block. Raises DataError where it ends."""
+    command = ("-m", "tools.serve_load", "--library", folder, "--picture", picture)
+    with _process(*command, stdin=subprocess.PIPE) as started:
+        yield Library(started)
+
+
+# Processes -----------------------------------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def _process(*command: str, stdin: int | None = None) -> Iterator[subprocess.Popen]:
+    """Python in a process that ends with the block, whatever ends that."""
+    with subprocess.Popen([sys.executable, *command], stdin=stdin, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _line(process: subprocess.Popen, name: str, start: str = "") -> str:
+    """The next line of a process that begins so. Raises a DataError where the process ends before."""
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith(start):
+            return line
+    raise DataError(f"the {name} ended")
 
 
 # The server ----------------------------------------------------------------------------------------------------------
@@ -129,14 +156,9 @@ class Library:
 class Server:
     """A server in a process of its own, and clients in this one."""
 
-    def __init__(self, folder: str, flags: list[str]):
-        self._process = subprocess.Popen(
-            [sys.executable, "lsk2023.py", "serve", f"model={folder}", "--grpc_port", "0", "--rest_port", "0", *flags],
-            stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout
-        lines = iter(self._process.stdout.readline, "")
-        self._address = next(line.split()[-1] for line in lines if line.startswith("gRPC on "))
-        next(lines)
+    def __init__(self, process: subprocess.Popen):
+        self._process, self._address = process, _line(process, "server", "gRPC on ").split()[-1]
+        _line(process, "server")   # REST
 
     @property
     def memory(self) -> float:
@@ -146,45 +168,54 @@ class Server:
 
     def run(self, jobs: list[Job], clients: int, seconds: float) -> Round:
         before = processor_seconds(self._process.pid)
-        outcomes, took = asyncio.run(_clients(self._address, jobs, clients, seconds))
+        outcomes, took = asyncio.run(_load(self._address, jobs, clients, seconds))
         return Round(outcomes, took, processor_seconds(self._process.pid) - before)
 
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.communicate()
+
+@contextlib.contextmanager
+def serving(folder: str, flags: list[str]) -> Iterator[Server]:
+    """A server of the models in a folder until the end of the block. Raises DataError where it ends before."""
+    ports = ["--grpc_port", "0", "--rest_port", "0"]
+    with _process("lsk2023.py", "serve", f"model={folder}", *ports, *flags) as started:
+        yield Server(started)
 
 
-async def _clients(address: str, jobs: list[Job], clients: int, seconds: float) -> tuple[Counter, float]:
+async def _load(address: str, jobs: list[Job], clients: int, seconds: float) -> tuple[Counter, float]:
+    """What became of the requests of so many clients, and the seconds until each had its last answer."""
     import grpc
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-    inputs = {"compress": "image_bytes", "decompress": "file_bytes"}
-    requests = []
-    for job in jobs:
-        request = predict_pb2.PredictRequest(model_spec={"name": "model", "signature_name": job.signature})
-        request.inputs[inputs[job.signature]].CopyFrom(tf.make_tensor_proto([job.data]))
-        requests.append(request)
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
     outcomes: Counter = Counter()
-    turns = itertools.cycle(requests)
+    turns = itertools.cycle([_request(job) for job in jobs])
     start = time.perf_counter()
-
-    async def client(stub) -> None:
-        while time.perf_counter() - start < seconds:
-            try:
-                await stub.Predict(next(turns), timeout=600)
-                outcomes["OK"] += 1
-            except grpc.aio.AioRpcError as error:
-                outcomes[error.code().name] += 1
-                await asyncio.sleep(PAUSE)
-
     async with grpc.aio.insecure_channel(address, [("grpc.max_receive_message_length", -1)]) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        await asyncio.gather(*(client(stub) for _ in range(clients)))
+        await asyncio.gather(*(_client(stub, turns, start + seconds, outcomes) for _ in range(clients)))
     return outcomes, time.perf_counter() - start
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _request(job: Job):
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+    request = predict_pb2.PredictRequest(model_spec={"name": "model", "signature_name": job.signature})
+    request.inputs[_INPUTS[job.signature]].CopyFrom(tf.make_tensor_proto([job.data]))
+    return request
+
+
+async def _client(stub, turns: Iterator, end: float, outcomes: Counter) -> None:
+    """Sends one request after the other until the clock stands at `end`."""
+    import grpc
+    while time.perf_counter() < end:
+        try:
+            await stub.Predict(next(turns), timeout=600)
+            outcomes["OK"] += 1
+        except grpc.aio.AioRpcError as error:
+            outcomes[error.code().name] += 1
+            await asyncio.sleep(PAUSE)
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = command_line.parser(__doc__)
     parser.add_argument("model", nargs="?", default="hypmqw2022", help="a script's name, or the folder of a model")
     parser.add_argument("--picture", default="res/eval/kodim23.png")
     parser.add_argument("--clients", type=int, default=32)
@@ -193,23 +224,32 @@ def main() -> None:
     parser.add_argument("--workers", default="2")
     parser.add_argument("--queue", default="64")
     parser.add_argument("--library", metavar="DIR", help=argparse.SUPPRESS)   # how this calls itself
-    a = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    a = arguments(words)
     environment.prepare()
-    if a.library:
-        return library(a.library, a.picture)
+    with command_line.told_in_a_line("serve_load"):
+        if a.library:
+            library(a.library, a.picture)
+        else:
+            measure(a)
+
+
+def measure(a: argparse.Namespace) -> None:
+    """Exports the model, and prints how server and library do on it. Raises UserErrors."""
     import lic
     from lic import export
     codec = lic.load(a.model, stored=False)   # to be exported
     jobs = jobs_of(codec, a.picture)
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         exported = os.path.join(folder, "1")
         export.save(codec, exported)
-        server, alone = Server(folder, ["--workers", a.workers, "--queue", a.queue]), Library(exported, a.picture)
-        try:
-            _compare(server, alone, jobs, a)
-        finally:
-            server.close()
-            alone.close()
+        server = stack.enter_context(serving(folder, ["--workers", a.workers, "--queue", a.queue]))
+        alone = stack.enter_context(library_alone(exported, a.picture))
+        _compare(server, alone, jobs, a)
 
 
 def _compare(server: Server, alone: Library, jobs: list[Job], a: argparse.Namespace) -> None:
