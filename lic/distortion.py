@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Callable
 
-import numpy as np
 import tensorflow as tf
 
-from lic.metrics import C1, C2, MS_SSIM_WEIGHTS, SIGMA, WINDOW
+from lic import metrics
+from lic.metrics import C1, C2, MS_SSIM_WEIGHTS, WINDOW
 
 _LEAST = 1e-4   # of a scale's mean term; a picture that is at all like its original has more than 0.1
 
@@ -64,12 +64,8 @@ def _bands(side: tf.Tensor) -> tf.Tensor:
     """(side - 10, side): in each row the window's weights, one column further on."""
     offsets = tf.range(side)[None] - tf.range(side - WINDOW + 1)[:, None]
     inside = (offsets >= 0) & (offsets < WINDOW)
-    return tf.where(inside, tf.gather(_window(), tf.clip_by_value(offsets, 0, WINDOW - 1)), 0.0)
-
-
-def _window() -> tf.Tensor:
-    weights = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA ** 2))
-    return tf.constant(weights / weights.sum(), tf.float32)
+    window = tf.constant(metrics.window(), tf.float32)
+    return tf.where(inside, tf.gather(window, tf.clip_by_value(offsets, 0, WINDOW - 1)), 0.0)
 
 
 DISTORTIONS: Mapping[str, Distortion] = MappingProxyType({"mse": mse, "ms-ssim": ms_ssim_loss})

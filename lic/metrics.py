@@ -115,10 +115,15 @@ def _similarity(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return similarity / (height * width), contrast / (height * width)
 
 
+def window() -> np.ndarray:
+    """float64 (WINDOW,): the Gaussian weights along one axis, whose sum is 1."""
+    taps = np.exp(-0.5 * ((np.arange(WINDOW) - WINDOW // 2) / SIGMA) ** 2)
+    return taps / taps.sum()
+
+
 def _blur(x: np.ndarray) -> np.ndarray:
     """(h, w) -> (h - 10, w - 10): the Gaussian window, one axis after the other."""
-    taps = np.exp(-0.5 * ((np.arange(WINDOW) - WINDOW // 2) / SIGMA) ** 2)
-    taps /= taps.sum()
+    taps = window()
     h, w = (side - WINDOW + 1 for side in x.shape)
     x = sum(tap * x[i : i + h] for i, tap in enumerate(taps))
     return sum(tap * x[:, i : i + w] for i, tap in enumerate(taps))

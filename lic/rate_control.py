@@ -11,9 +11,12 @@ import config
 from lic import bitstream
 
 PROBES = 7
-_SLOPES = {"bpp": math.log(12) / 99, "psnr": 12 / 99}   # a quality, of the logarithm and in dB: about, before the first
-_CLOSE = {"bpp": 0.003, "psnr": 0.01}                   # near enough to stop, in the same units
-_MISSED = {"bpp": 0.05, "psnr": 0.25}                   # so far off that one is told
+# Of the logarithm of the bits, a quality: the ladder of `config` is meant to span about 12 times. Models and formats
+# differ (the bundled ones span 19 to 20 times, res/eval/kodak), and a search corrects itself after its first probes.
+BITS_SLOPE = math.log(12) / 99
+_SLOPES = {"bpp": BITS_SLOPE, "psnr": 12 / 99}   # the latter in dB: about what the bundled models gain
+_CLOSE = {"bpp": 0.003, "psnr": 0.01}            # near enough to stop, in the same units
+_MISSED = {"bpp": 0.05, "psnr": 0.25}            # so far off that one is told
 
 
 class Choice(NamedTuple):

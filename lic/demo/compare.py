@@ -18,8 +18,7 @@ from lic.evaluation.setting import Setting
 if TYPE_CHECKING:
     from lic.codec import Codec
 
-_SLOPE = math.log(12) / 99   # of the logarithm of the size over a ladder of qualities, about
-_CLOSE = 0.01                # of the same: near enough to stop
+_CLOSE = 0.01   # of the logarithm of the size: near enough to stop
 
 
 def through_model(codec: Codec, name: str, pixels: np.ndarray, quality: float | None) -> Passed:
@@ -58,7 +57,8 @@ def quality_of_size(codec: Classical, pixels: np.ndarray, size: int) -> int:
     def miss(quality: int) -> float:
         return abs(size_at(quality) - math.log(size))
 
-    place, _ = rate_control.nearest(lambda place: size_at(quality_at(place)), math.log(size), _SLOPE, _CLOSE)
+    place, _ = rate_control.nearest(lambda place: size_at(quality_at(place)), math.log(size),
+                                    rate_control.BITS_SLOPE, _CLOSE)
     found, (least, most) = quality_at(place), sorted((codec.qualities[0], codec.qualities[-1]))
     if miss(found) <= _CLOSE:
         return found
