@@ -35,6 +35,11 @@ def locate(name: str) -> str:
     return name
 
 
+def from_anywhere(name: str) -> str:
+    """The same name as another folder has to say it: a script's as it is, a path absolute."""
+    return name if name in config.PRESETS else os.path.abspath(name)
+
+
 def bundled(script: str) -> str:
     """The folder of a script's bundled model.
 

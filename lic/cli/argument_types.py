@@ -36,11 +36,13 @@ def within(least: float, most: float) -> Callable[[str], float]:
 positive = within(0, math.inf)
 
 
-def whole(least: int, most: int, name: str) -> Callable[[str], int]:
-    """A whole number of that range; argparse calls it `name` where a word is none."""
+def whole(least: int, most: int | None, name: str) -> Callable[[str], int]:
+    """A whole number of that range, which may be open above; argparse calls it `name` where a word is none."""
     def number(text: str) -> int:
         value = int(text)
-        if not least <= value <= most:
+        if most is None and value < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is less than {least}")
+        if most is not None and not least <= value <= most:
             raise argparse.ArgumentTypeError(f"'{text}' is not within {least}..{most}")
         return value
 

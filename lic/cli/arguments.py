@@ -6,15 +6,13 @@ Nothing heavy is imported here, so that `--help` and a mistyped flag are answere
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import NoReturn
 
 from absl.flags import argparse_flags
 
 import config
 from lic.cli import setting_flags
 from lic.cli.argument_types import crop, names, place, positive, qualities, whole, within
-from lic.files import shown
+from lic.cli.one_line import InOneLine
 
 _TITLES = {
     "lsk2023": "TCM: Learned Image Compression with Mixed Transformer-CNN Architectures (CVPR 2023)",
@@ -32,12 +30,8 @@ several GPUs of a machine train together; so do machines that the environment va
   {"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}"""
 
 
-class _Parser(argparse_flags.ArgumentParser):
-    """Says in one line what is wrong, and where help is."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {shown(message)} (see --help)", file=sys.stderr)
-        raise SystemExit(2)
+class _Parser(InOneLine, argparse_flags.ArgumentParser):
+    """Without the flags of absl."""
 
 
 def parser_of(script: str) -> argparse.ArgumentParser:

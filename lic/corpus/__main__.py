@@ -8,10 +8,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import config
 from lic import bitstream, codecs, files, qualities, registry, resources
+from lic.cli.argument_types import whole
+from lic.cli.one_line import InOneLine
 from lic.errors import DataError, UsageError, UserError
 
 RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
@@ -23,12 +24,8 @@ _ON_AN_ENGINE = ("on an engine: python -m lic.corpus compress 'gs://photos/**/*.
                  "-- --flink_master=host:8081 --environment_type=EXTERNAL --environment_config=host:50000")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and where help is."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"corpus: {files.shown(message)} (see --help)", file=sys.stderr)
-        raise SystemExit(2)
+class _Parser(InOneLine, argparse.ArgumentParser):
+    name = "corpus"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,12 +41,13 @@ def parser() -> argparse.ArgumentParser:
         c.add_argument("inputs", metavar="GLOB", help="in quotes; also on an object store")
         c.add_argument("out", metavar="DIR", help="gets a file for each input, manifest.jsonl with a line for each, "
                                                   "and failed.jsonl with the reason for each that is missing")
-        c.add_argument("--batch", type=_count, default=8, metavar="N",
+        c.add_argument("--batch", type=whole(1, None, "number"), default=8, metavar="N",
                        help="inputs of one size that are coded side by side, at most (default: 8)")
         c.add_argument("--runner", default=RUNNERS[0], choices=RUNNERS,
                        help="where it runs (default: DirectRunner, this machine); what it is to be told stands behind "
                             "--, as Beam's own flags")
-        c.add_argument("--workers", type=_count, default=1, metavar="N", help="processes of DirectRunner (default: 1)")
+        c.add_argument("--workers", type=whole(1, None, "number"), default=1, metavar="N",
+                       help="processes of DirectRunner (default: 1)")
     compress, decompress = commands.choices.values()
     compress.add_argument("--model", default=codecs.DEFAULT, metavar="MODEL",
                           help="a bundled model or the folder of one, which every worker has to have (default: "
@@ -58,16 +56,6 @@ def parser() -> argparse.ArgumentParser:
     compress.add_argument("--measure", action="store_true", help="decode each file and note its PSNR")
     decompress.add_argument("--model", default="", metavar="DIR", help="of files that no bundled model made")
     return p
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is less than 1")
-    return number
-
-
-_count.__name__ = "number"   # argparse names it where a word is none
 
 
 def run(a: argparse.Namespace, flags: list[str]) -> int:
@@ -103,7 +91,7 @@ def _work(a: argparse.Namespace):
 
 def _model(name: str) -> str:
     """What a worker, which may run in another folder, finds the model by."""
-    return os.path.abspath(name) if name and name not in config.PRESETS else name
+    return name and resources.from_anywhere(name)
 
 
 def _label(a: argparse.Namespace) -> str:

@@ -21,20 +21,24 @@ import numpy as np
 import config
 from lic import files, images, resources
 from lic.arithmetic import CLOSER
+from lic.cli.one_line import InOneLine
 from lic.errors import UsageError, UserError
 from lic.portability import figures, report
 from lic.portability.configurations import CONFIGURATIONS, chosen
-from lic.portability.crew import Crew
+from lic.portability.crew import ROOT, Crew
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SAMPLES = os.path.join(_ROOT, "res", "eval", "kodim[0-9][0-9].png")    # those without a model's name behind
+SAMPLES = os.path.join(ROOT, "res", "eval", "kodim[0-9][0-9].png")    # those without a model's name behind
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
 PROBED = 4      # pictures of which deviations are measured
 
 
+class _Parser(InOneLine, argparse.ArgumentParser):
+    name = "portability"
+
+
 def parser() -> argparse.ArgumentParser:
     """All flags."""
-    p = argparse.ArgumentParser(
+    p = _Parser(
         prog="python -m lic.portability", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
         epilog="configurations: " + ", ".join(c.name for c in CONFIGURATIONS))
     p.add_argument("pictures", nargs="*", help="pictures or globs in quotes (default: the two of res/eval)")
@@ -46,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--deviation", action="store_true",
                    help=f"also measure how far predictions lie apart before they are rounded, on {PROBED} pictures")
     p.add_argument("--rate", action="store_true", help="also measure what each way of rounding costs in bytes")
-    p.add_argument("--skip-pairs", action="store_true", help="only what --deviation and --rate ask for")
+    p.add_argument("--skip_pairs", action="store_true", help="only what --deviation and --rate ask for")
     p.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
     p.add_argument("--out", default="build/portability", help="folder of portability.json (default: %(default)s)")
     p.add_argument("--worker", metavar="JOB", help=argparse.SUPPRESS)
@@ -114,7 +118,7 @@ def _models(names: Sequence[str]) -> dict[str, str]:
     found = {}
     for name in names:
         resources.locate(name)
-        found[os.path.basename(os.path.normpath(name))] = name if name in config.PRESETS else os.path.abspath(name)
+        found[os.path.basename(os.path.normpath(name))] = resources.from_anywhere(name)
     return found
 
 
@@ -179,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(report.markdown(result))
         return 0 if result["passed"] else 1
     except UserError as error:
-        print(f"portability: {error}", file=sys.stderr)
+        print(f"portability: {files.shown(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("portability: interrupted", file=sys.stderr)

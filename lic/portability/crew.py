@@ -25,7 +25,7 @@ from lic.portability.configurations import Configuration
 
 PATIENCE = 1800.0    # seconds without a step after which a process counts as hung; XLA compiles for minutes
 _COMMAND = (sys.executable, "-m", "lic.portability", "--worker")
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Crew:
@@ -78,7 +78,7 @@ class Crew:
         """Runs a worker to its end; None, or what is wrong."""
         with open(f"{stem}.progress", "wb") as progress, open(f"{stem}.errors", "wb") as errors:
             process = subprocess.Popen([*_COMMAND, f"{stem}.json"], stdout=progress, stderr=errors, env=variables,
-                                       cwd=_ROOT)
+                                       cwd=ROOT)
             try:
                 hung = _follow(process, f"{stem}.progress", bar)
             finally:

@@ -103,7 +103,7 @@ def test_configuration_that_does_not_run_is_one_line_and_fails_the_run(measured,
 
 @pytest.mark.slow
 def test_deviation_and_rate_stand_in_the_report(measured, capsys):
-    code, result = measured(SOUND, "--skip-pairs", "--deviation", "--rate")
+    code, result = measured(SOUND, "--skip_pairs", "--deviation", "--rate")
     of = result["deviation"]["hypmqw2022"]
     assert code == 0 and "pairs" not in result
     assert set(of["portable"]) == {"location", "index"} and set(of["float32"]) == {"index"}
@@ -132,10 +132,16 @@ def test_environment_of_a_configuration_is_all_that_is_said_to_tensorflow(monkey
 
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--configurations", "nonsense"], "no configuration 'nonsense': choose from threads-1, "),
-    (["no-such-*.png"], "'no-such-*.png' matches no picture")])
+    (["no-such-*.png"], "'no-such-*.png' matches no picture"),
+    (["line\nbreak"], "portability: 'line\\nbreak' matches no picture"),
+    (["--nonsense"], "portability: unrecognized arguments: --nonsense (see --help)")])
 def test_misuse_is_one_line_and_exit_code_two(arguments, said, capsys):
-    assert command.main(arguments) == 2
-    assert said in capsys.readouterr().err
+    try:
+        ended = command.main(arguments)
+    except SystemExit as end:
+        ended = end.code
+    told = capsys.readouterr().err
+    assert ended == 2 and said in told and told.count("\n") == 1
 
 
 def test_model_that_is_not_there_is_one_line(capsys, tmp_path):

@@ -36,6 +36,12 @@ def test_missing_bundled_model_is_one_line_that_says_what_to_do(shelf):
         resources.locate("lsk2023")
 
 
+def test_name_of_a_model_is_said_so_that_every_folder_understands_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resources.from_anywhere("lsk2023") == "lsk2023"
+    assert resources.from_anywhere("mine") == str(tmp_path / "mine")
+
+
 def test_model_is_found_by_the_id_in_a_file(shelf):
     shelf("a", json.dumps({"weights_id": "00000001"}))
     wanted = shelf("b", json.dumps({"weights_id": "0000000a"}))
