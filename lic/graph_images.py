@@ -7,11 +7,11 @@ transparent is laid over white. Colour profiles are not looked at, and 16 bits l
 from __future__ import annotations
 
 import tensorflow as tf
+from PIL.ExifTags import Base
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"Exif\0\0"
 _HEAD = 1 << 16       # bytes in which EXIF stands: it has to come early, and a segment of JPEG is no longer
-_ORIENTATION = 0x0112   # of a TIFF's directory
 _ENTRIES = 512        # of a directory that are looked at
 
 
@@ -74,5 +74,5 @@ def _orientation(contents):
 
     directory = number(tf.constant(4, tf.int64), 4)
     entries = directory + 2 + 12 * tf.range(tf.minimum(number(directory, 2), _ENTRIES))
-    found = tf.boolean_mask(number(entries + 8, 2), number(entries, 2) == _ORIENTATION)
+    found = tf.boolean_mask(number(entries + 8, 2), number(entries, 2) == Base.Orientation)
     return tf.concat([found, [1]], 0)[0]

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from lic import png, stderr
 from lic.errors import DataError, UsageError
@@ -274,7 +275,7 @@ def _orientation(image: Image.Image, notes: list[str]) -> int:
         return 1  # Pillow has applied it on loading, though older ones still tell it
     try:
         with _quiet_pillow():
-            return int(image.getexif().get(0x0112, 1))
+            return int(image.getexif().get(Base.Orientation, 1))
     except Exception:  # foreign data, and a picture can do without it
         notes.append("broken EXIF: ignored, the picture may stand on its side")
         return 1

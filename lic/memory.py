@@ -10,6 +10,7 @@ the same bytes again.
 from __future__ import annotations
 
 import os
+import resource
 
 from lic.errors import DataError
 from lic.tiling import ALIGN, MARGIN
@@ -49,10 +50,6 @@ def demand(pixels: int, bytes_per_pixel: int, what: str) -> None:
 
 def _address_space(used: float | None = None) -> float:
     """What `ulimit -v` leaves, where so much is in use; by default what is."""
-    try:
-        import resource  # Unix
-    except ImportError:
-        return float("inf")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return float("inf")

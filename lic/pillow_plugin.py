@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from PIL import Image, ImageFile
+from PIL.ExifTags import Base
 
 from lic import bitstream, codecs
 from lic.errors import DataError, UsageError
@@ -31,7 +32,6 @@ FORMAT, MIME = "TFCI", "image/x-tfci"
 
 _INFO_OF_CHUNK = {"ICCP": "icc_profile", "EXIF": "exif", "XMP ": "xmp"}
 _EXIF_START = b"Exif\0\0"   # of a JPEG segment, which Pillow puts before the block itself
-_ORIENTATION = 0x0112
 
 
 def register(*folders: str) -> None:
@@ -121,7 +121,7 @@ def _exif(given: Image.Exif | bytes | None) -> bytes:
     """The block as it stands in a file, without an orientation."""
     exif = Image.Exif()
     exif.load(given.tobytes() if isinstance(given, Image.Exif) else given or b"")
-    exif.pop(_ORIENTATION, None)
+    exif.pop(Base.Orientation, None)
     return exif.tobytes().removeprefix(_EXIF_START) if exif else b""
 
 

@@ -66,6 +66,6 @@ class Finish:
 
 def _distances(original: np.ndarray, pixels: np.ndarray) -> str:
     similarity = metrics.ms_ssim(original, pixels)
-    ms_ssim = ("not defined below 161 pixels" if similarity is None
+    ms_ssim = (f"not defined below {metrics.MS_SSIM_MIN_SIDE} pixels" if similarity is None
                else f"{similarity:.5f} ({metrics.ms_ssim_db(similarity):.3f} dB)")
     return f"MSE {metrics.mse(original, pixels):.4f}, PSNR {metrics.psnr(original, pixels):.3f} dB, MS-SSIM {ms_ssim}"

@@ -62,12 +62,16 @@ def picture(path: str) -> Picture:
     Raises:
       DataError: it is none, broken, or larger than the page takes.
     """
-    height, width = images.size_of(path)
-    if height * width > MOST_PIXELS:
-        raise DataError(f"{width} x {height} pixels are more than the {MOST_PIXELS // 1_000_000} megapixels that this "
-                        "page takes: use the command compress")
+    _refuse_large(*images.size_of(path), "compress")
     read = images.read(path)
     return Picture(os.path.basename(path), read.pixels, read.notes)
+
+
+def _refuse_large(height: int, width: int, command: str) -> None:
+    """Raises a DataError, which names the command that takes it, for more pixels than the page takes."""
+    if height * width > MOST_PIXELS:
+        raise DataError(f"{width} x {height} pixels are more than the {MOST_PIXELS // 1_000_000} megapixels that this "
+                        f"page takes: use the command {command}")
 
 
 def work(codec: Codec, against: Sequence[Classical], picture: Picture, quality: float | None) -> Iterator[Picture]:
@@ -106,9 +110,7 @@ def opened(codec: Codec, path: str) -> File:
     """
     data = files.read_bytes(path)
     header, _ = bitstream.parse(data)
-    if header.height * header.width > MOST_PIXELS:
-        raise DataError(f"{header.width} x {header.height} pixels are more than the {MOST_PIXELS // 1_000_000} "
-                        "megapixels that this page takes: use the command decompress")
+    _refuse_large(header.height, header.width, "decompress")
     if header.weights_id.hex() != codec.weights_id:
         raise DataError(f"the file was made by model {header.weights_id.hex()} ({registry.maker_in_words(header)}), "
                         f"the page shows {codec.weights_id}: start the page of that model")

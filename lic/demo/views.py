@@ -13,6 +13,8 @@ from PIL import Image
 from lic import images
 from lic.demo import heat
 from lic.evaluation.measuring import Passed, Row
+from lic.evaluation.page import table_row
+from lic.metrics import MS_SSIM_MIN_SIDE
 
 PART = 96       # side of the part that is shown enlarged, in pixels
 SCREEN = 1600   # pixels of the longer side of a whole picture that is shown; what is coded keeps its size
@@ -49,14 +51,10 @@ def error(text: str) -> str:
 
 def table(found: Sequence[Passed]) -> str:
     """The figures, a row a codec; the model's first."""
-    rows = "".join(_row(_cells(passed.row), "td") for passed in found)
+    rows = "".join(table_row(_cells(passed.row), "td") for passed in found)
     notes = "".join(map(line, _notes([passed.row for passed in found])))
-    return (f'<div class="lic-scroll"><table class="lic-table"><thead>{_row(_HEADS, "th")}</thead>'
+    return (f'<div class="lic-scroll"><table class="lic-table"><thead>{table_row(_HEADS, "th")}</thead>'
             f"<tbody>{rows}</tbody></table></div>{notes}")
-
-
-def _row(cells: Iterable[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _cells(row: Row) -> Iterable[str]:
@@ -78,7 +76,7 @@ def _notes(rows: Sequence[Row]) -> Iterable[str]:
         if row.bytes < mine.bytes / 1.1:
             yield f"{row.codec} has no larger file here."
     if mine.ms_ssim is None:
-        yield "MS-SSIM is not defined where a side is under 161 pixels."
+        yield f"MS-SSIM is not defined where a side is under {MS_SSIM_MIN_SIDE} pixels."
 
 
 def on_screen(pixels: np.ndarray) -> np.ndarray:

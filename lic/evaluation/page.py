@@ -78,12 +78,14 @@ def _pictures(views: Iterable[Sequence[tuple[tuple[str, str], str]]]) -> Iterabl
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
     return "\n".join([
-        '<div class="scroll"><table>', f"<thead>{line(heads, 'th')}</thead>", "<tbody>",
-        *(line(row, "td") for row in rows), "</tbody>", "</table></div>"])
+        '<div class="scroll"><table>', f"<thead>{table_row(heads, 'th')}</thead>", "<tbody>",
+        *(table_row(row, "td") for row in rows), "</tbody>", "</table></div>"])
+
+
+def table_row(cells: Iterable[str], tag: str) -> str:
+    """A row of a table of HTML, of "td" or "th"."""
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _note(text: str) -> str:

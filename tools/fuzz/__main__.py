@@ -16,11 +16,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import config
 from tools.fuzz import campaign, decoders
 from tools.fuzz.report import Tally
 from tools.fuzz.supervisor import LIMITS, Limits
 
-SCRIPTS = ("lsk2023", "zyc2022", "hypmqw2022")
+SCRIPTS = tuple(config.PRESETS)
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
