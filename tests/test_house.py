@@ -6,6 +6,7 @@ Each finding is "file:line: rule", so that the message of a failing test says wh
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -19,8 +20,8 @@ PAPERS = ("lsk2023", "zyc2022", "hypmqw2022")
 PACKAGES = ("lic", "swin_transformers_tf")
 OURS = (*PAPERS, "arch_ops", "config", *PACKAGES)
 
-# The floors of lic/, from the ground up; a room's name stands for all in it. A module imports from its own floor or from
-# below; one that isn't named here may stand anywhere, as long as no circle of imports comes of it.
+# The floors of lic/, from the ground up; a room's name stands for all in it. A module imports from its own floor or
+# from below; one that isn't named here may stand anywhere, as long as no circle of imports comes of it.
 FLOORS = (
     ("errors", "drafts", "files"),
     ("checkerboard", "coders", "bitstream", "images", "metrics"),
@@ -323,6 +324,15 @@ def house() -> Tree:
 def test_house_keeps_the_rule(house, rule):
     broken = list(rule(house))
     assert not broken, "\n".join(["", *broken])
+
+
+def test_map_of_readme_names_every_module_and_room_of_lic(house):
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    words = (line.removeprefix("lic/").split() for line in lines if line.startswith("lic/"))
+    named = [name for line in words for name in itertools.takewhile(lambda word: word.endswith((".py", "/")), line)]
+    inside = (path.parts[1:] for path in house.python if path.parts[0] == "lic")
+    there = {f"{first}/" if deeper else first for first, *deeper in inside} - {"__init__.py"}
+    assert sorted(named) == sorted(there)
 
 
 def test_checker_sees_the_modules_of_the_house(house):
