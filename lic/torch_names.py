@@ -14,9 +14,8 @@ Everything else is stored alike, the square roots of GDN's parameters too.
 
 Gotchas:
 * PyTorch's prior is a density of z, with a median m; ours is one of z - m. So m goes into `z_median`, and also into the
-  prior's first bias: b0' = b0 + softplus(matrix 0) * m. The way back subtracts it, which may move b0's last bits.
-* Of `quantiles` only the median is a weight. `to_state_dict` computes the outer two from the density: they are where
-  its tails hold CompressAI's 1e-9.
+  prior's first bias: b0' = b0 + softplus(matrix 0) * m.
+* Of `quantiles` only the median is a weight.
 * Loading drops the range-coding tables: `freeze()` must follow.
 """
 
@@ -34,8 +33,6 @@ import config
 from config import ELICPreset, Preset, TCMPreset, ZYCPreset
 from lic import weights
 from lic.errors import DataError
-
-TAIL_MASS = 1e-9
 
 
 class Layout(NamedTuple):
@@ -240,7 +237,7 @@ def load(model, state_dict: Mapping[str, np.ndarray]) -> None:
     expected = {_one_spelling(key): entry for key, entry in mapping(model).items()}
     _require_fit(model, given, expected)
     arrays = {path: layout.ours(given[key]) for key, (path, layout) in expected.items()}
-    _shift_prior(arrays, 1)
+    arrays["prior/bias_0"] = (arrays["prior/bias_0"] + prior_shift(arrays)).astype(np.float32)
     weights.assign(model, arrays)
     model.coding_models = None
 
@@ -260,44 +257,10 @@ def _require_fit(model, given: Mapping[str, np.ndarray], expected: Mapping[str, 
         raise Misfit(model.preset, findings)
 
 
-def _shift_prior(arrays: dict[str, np.ndarray], sign: int) -> None:
-    """Moves the median into the first bias (sign 1), so that the density is one of z - median, or out of it (-1)."""
+def prior_shift(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What the median adds to the prior's first bias, (c, filters, 1), so that the density is one of z - median."""
     slope = np.logaddexp(0, arrays["prior/matrix_0"].astype(np.float64))      # softplus, (c, filters, 1)
-    shift = slope * arrays["prior/median"][:, None, None]
-    arrays["prior/bias_0"] = (arrays["prior/bias_0"] + sign * shift).astype(np.float32)
-
-
-def to_state_dict(model) -> dict[str, np.ndarray]:
-    """The weights of a model under PyTorch's names and in its layouts: what `load` takes, without buffers."""
-    arrays = {path: v.numpy() for path, v in weights.named_variables(model).items()}
-    _shift_prior(arrays, -1)
-    exported = {key: np.ascontiguousarray(layout.theirs(arrays[path]))
-                for key, (path, layout) in mapping(model).items()}
-    quantiles = next(key for key in exported if key.endswith("quantiles"))
-    exported[quantiles] += _tails(arrays)[:, None, :]
-    return exported
-
-
-def _tails(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(c, 3): how far from the median the density's tails begin, (-lower, 0, upper)."""
-    logit = np.log(2 / TAIL_MASS - 1)
-    near, far = np.zeros((2, *arrays["prior/median"].shape)), np.full((2, *arrays["prior/median"].shape), 2.0 ** 20)
-    side = np.array([[-1], [1]])
-    for _ in range(80):
-        middle = (near + far) / 2
-        beyond = side * _cumulative_logits(arrays, arrays["prior/median"] + side * middle) > logit
-        near, far = np.where(beyond, near, middle), np.where(beyond, middle, far)
-    return np.stack([-far[0], np.zeros_like(far[0]), far[1]], -1).astype(np.float32)
-
-
-def _cumulative_logits(arrays: Mapping[str, np.ndarray], z: np.ndarray) -> np.ndarray:
-    """Logits of the prior's cumulative density at z, (n, c) (Balle et al. 2018, appendix 6.1)."""
-    x = np.asarray(z, np.float64).T[:, None, :]                               # (c, 1, n)
-    for k in range(sum(path.startswith("prior/matrix_") for path in arrays)):
-        x = np.logaddexp(0, arrays[f"prior/matrix_{k}"]) @ x + arrays[f"prior/bias_{k}"]
-        if f"prior/factor_{k}" in arrays:
-            x = x + np.tanh(arrays[f"prior/factor_{k}"]) * np.tanh(x)
-    return x[:, 0].T
+    return slope * arrays["prior/median"][:, None, None]
 
 
 # Recognising --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from lic import registry, torch_names, weights
 from lic.errors import DataError
 from tests import golden
 from tests.golden import weights_of
+from tests.lic import torch_export
 
 BUFFERS = ("gaussian_conditional._quantized_cdf", "gaussian_conditional.scale_bound", "entropy_bottleneck._offset",
            "entropy_bottleneck.target", "entropy_bottleneck.likelihood_lower_bound.bound",
@@ -49,7 +50,7 @@ def assert_loads_and_comes_back(model, given):
         variable.assign(np.full(variable.shape, np.nan))
     torch_names.load(model, given)
     assert all(np.isfinite(v.numpy()).all() for v in weights.named_variables(model).values())
-    back = torch_names.to_state_dict(model)
+    back = torch_export.to_state_dict(model)
     assert sorted(back) == sorted(given)
     for key, array in given.items():
         if key.endswith("quantiles"):
@@ -90,7 +91,7 @@ def test_other_sizes_are_recognised_as_a_custom_preset(name):
 @pytest.mark.parametrize("name", ["medium", "large"])
 def test_export_of_a_named_preset_is_recognised(name):
     model = registry.build("lsk2023", config.PRESETS["lsk2023"][name])
-    shapes = {key: np.empty(a.shape, bool) for key, a in torch_names.to_state_dict(model).items()}
+    shapes = {key: np.empty(a.shape, bool) for key, a in torch_export.to_state_dict(model).items()}
     assert torch_names.preset_of(shapes) == ("lsk2023", model.preset)
 
 
@@ -165,11 +166,11 @@ def test_density_is_one_of_z_without_its_median(small):
 def test_exported_quantiles_leave_the_tails_that_compressai_asks_for(small):
     model, given = small
     torch_names.load(model, given)
-    quantiles = torch_names.to_state_dict(model)["entropy_bottleneck.quantiles"][:, 0]
+    quantiles = torch_export.to_state_dict(model)["entropy_bottleneck.quantiles"][:, 0]
     lower, _, upper = (quantiles - quantiles[:, 1:2]).T
     assert (lower < 0).all() and (upper > 0).all()
-    np.testing.assert_allclose(model.prior.base.cdf(lower), torch_names.TAIL_MASS / 2, rtol=1e-3)
-    np.testing.assert_allclose(model.prior.base.survival_function(upper), torch_names.TAIL_MASS / 2, rtol=1e-3)
+    np.testing.assert_allclose(model.prior.base.cdf(lower), torch_export.TAIL_MASS / 2, rtol=1e-3)
+    np.testing.assert_allclose(model.prior.base.survival_function(upper), torch_export.TAIL_MASS / 2, rtol=1e-3)
 
 
 def test_loading_drops_tables_that_were_built_from_other_weights(small):
