@@ -135,9 +135,11 @@ def _demo(commands, script: str) -> None:
 
 
 def _export(commands, script: str) -> None:
-    p = _command(commands, script, "export", "write a SavedModel with compress and decompress signatures",
+    p = _command(commands, script, "export", "write a SavedModel with signatures that compress and decompress",
                  "export exported/1 --model_path build/nano/model")
-    p.add_argument("folder", metavar="DIR", help="a new folder")
+    p.add_argument("folder", metavar="DIR",
+                   help="a new folder; the signatures are compress and decompress, and compress_at, which takes a "
+                        "quality for each picture, of a model with many rates")
     _add_model_path(p)
 
 

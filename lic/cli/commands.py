@@ -81,7 +81,8 @@ def export(script: str, a: argparse.Namespace) -> None:
     codec = starting.codec(starting.model_folder(script, a.model_path), a.runtime, stored=False)
     from lic import export as exporting
     exporting.save(codec, a.folder)
-    print(f"SavedModel with signatures compress and decompress in '{files.shown(a.folder)}'")
+    signatures = "compress, compress_at and decompress" if codec.variable else "compress and decompress"
+    print(f"SavedModel with signatures {signatures} in '{files.shown(a.folder)}'")
 
 
 def serve(script: str, a: argparse.Namespace) -> None:

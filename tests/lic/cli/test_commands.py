@@ -187,6 +187,15 @@ def test_of_many_small_pictures_each_has_a_core_and_they_come_out_as_ever(
 
 # In this process, where TensorFlow is up already -------------------------------------------------------------------
 
+@pytest.mark.parametrize(("many", "signatures"), [
+    (True, "compress, compress_at and decompress"), (False, "compress and decompress")])
+def test_export_tells_of_every_signature_that_it_writes(many, signatures, here, fake, monkeypatch):
+    monkeypatch.setattr("lic.cli.starting.codec", lambda *_, **__: fake("lsk2023", "nano", "01020304", many))
+    monkeypatch.setattr("lic.export.save", lambda *_: None)
+    code, out, _ = here("lsk2023", "export", "new")
+    assert (code, out) == (0, f"SavedModel with signatures {signatures} in 'new'\n")
+
+
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=() if name == "hypmqw2022" else pytest.mark.slow) for name in SCRIPTS])
 def test_train_export_info_and_compress_work_hand_in_hand(name, here, pictures, tmp_path):
