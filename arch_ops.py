@@ -373,6 +373,16 @@ class ResidualBottleneck(Layer):
         return tf.nn.relu(x) if self.final_relu else x
 
 
+def _trunk(unit_relu: bool) -> Sequential:
+    """Three residual units."""
+    return Sequential(ResidualBottleneck(unit_relu) for _ in range(3))
+
+
+def _mask(width: int, unit_relu: bool) -> Sequential:
+    """Three residual units and a 1x1; behind them comes a sigmoid."""
+    return Sequential([*(ResidualBottleneck(unit_relu) for _ in range(3)), Conv(width, 1)])
+
+
 class AttentionBlock(Layer):
     """x + a(x) * sigmoid(b(x)): trunk of three residual units, mask of three and a 1x1 (Cheng et al., CVPR 2020)."""
 
@@ -381,8 +391,7 @@ class AttentionBlock(Layer):
         self.unit_relu = unit_relu
 
     def build(self, shape):
-        self.conv_a = Sequential(ResidualBottleneck(self.unit_relu) for _ in range(3))
-        self.conv_b = Sequential([*(ResidualBottleneck(self.unit_relu) for _ in range(3)), Conv(shape[-1], 1)])
+        self.conv_a, self.conv_b = _trunk(self.unit_relu), _mask(shape[-1], self.unit_relu)
 
     def soften(self) -> None:
         """Shuts the gate nearly."""
@@ -414,8 +423,7 @@ class SWAtten(Layer):
 
     def build(self, shape):
         self.out_conv = Conv(shape[-1], 1)
-        self.conv_a = Sequential(ResidualBottleneck(self.unit_relu) for _ in range(3))
-        self.conv_b = Sequential([*(ResidualBottleneck(self.unit_relu) for _ in range(3)), Conv(self.width, 1)])
+        self.conv_a, self.conv_b = _trunk(self.unit_relu), _mask(self.width, self.unit_relu)
 
     def call(self, x):
         t = self.in_conv(x)
