@@ -325,15 +325,6 @@ class Runtime:
     threads: int = _flag(0, "threads of a single operation; 0 lets TensorFlow choose, but many small pictures have a "
                             "core each")
 
-    def apply(self) -> None:
-        """Tells TensorFlow; threads must be set before its first operation."""
-        import tensorflow as tf
-        tf.config.experimental.enable_tensor_float_32_execution(self.tf32)
-        if self.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        if self.threads:
-            tf.config.threading.set_intra_op_parallelism_threads(self.threads)
-
 
 CHOICES = MappingProxyType({
     "arithmetic": ("portable", "float32"),

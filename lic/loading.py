@@ -56,7 +56,11 @@ def apply(runtime: config.Runtime) -> None:
     if not 0 <= runtime.threads <= _MOST_THREADS:   # TensorFlow would abort the process
         raise UsageError(f"--threads {runtime.threads} is not within 0..{_MOST_THREADS}")
     try:
-        runtime.apply()
+        tf.config.experimental.enable_tensor_float_32_execution(runtime.tf32)
+        if runtime.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        if runtime.threads:
+            tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
     except RuntimeError as error:
         raise UsageError(f"TensorFlow refuses these switches: {error}") from None
     if runtime.deterministic:
