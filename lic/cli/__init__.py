@@ -6,6 +6,7 @@ Its flags stand in `arguments`, what the commands do in `commands`. Nothing heav
 
 from __future__ import annotations
 
+import argparse
 import gc
 import io
 import os
@@ -48,39 +49,48 @@ def run(script: str, words: Sequence[str] | None = None) -> int:
     arguments = parser_of(script).parse_args(words)
     environment.prepare()
     try:
-        from lic.cli import commands
-        arguments.runtime = setting_flags.read(config.Runtime, arguments)
-        if arguments.command == "train":
-            arguments.training = setting_flags.read(config.Training, arguments)
-        if arguments.command == "serve":
-            arguments.serving = setting_flags.read(config.Serving, arguments)
-        code = getattr(commands, arguments.command)(script, arguments) or 0
-        if sys.stdout:   # there is none under `>&-`
-            sys.stdout.flush()
-        return code
-    except UserError as error:
-        print(f"{script}: {shown(str(error))}", file=sys.stderr)  # names may hold anything
-        return error.exit_code
-    except UnicodeEncodeError:
-        print(f"{script}: TensorFlow reads and writes only under names of UTF-8: use another place", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{script}: interrupted", file=sys.stderr)
-        return 130
-    except MemoryError:
-        print(f"{script}: not enough memory", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):   # as of `info ... | head`, which is nobody's mistake
-            print(f"{script}: {shown(str(error))}", file=sys.stderr)
-        if sys.stdout:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception:
-        if not _ctrl_c.pressed:
-            raise
-        print(f"{script}: interrupted", file=sys.stderr)
-        return 130
+        return _done(script, arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        return _told(script, error)
+
+
+def _done(script: str, arguments: argparse.Namespace) -> int:
+    """Runs a parsed command and returns its exit code."""
+    from lic.cli import commands
+    arguments.runtime = setting_flags.read(config.Runtime, arguments)
+    if arguments.command == "train":
+        arguments.training = setting_flags.read(config.Training, arguments)
+    if arguments.command == "serve":
+        arguments.serving = setting_flags.read(config.Serving, arguments)
+    code = getattr(commands, arguments.command)(script, arguments) or 0
+    if sys.stdout:   # there is none under `>&-`
+        sys.stdout.flush()
+    return code
+
+
+def _told(script: str, error: BaseException) -> int:
+    """Tells in a line why a command ended, and returns its exit code. Raises the error where it is this code's."""
+    code, line = _end_of(error)
+    if line:
+        print(f"{script}: {line}", file=sys.stderr)
+    if isinstance(error, OSError) and sys.stdout:   # what it holds is lost, and Python would say so at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _end_of(error: BaseException) -> tuple[int, str]:
+    """The exit code and the line of an error; none of `info ... | head`, which is nobody's mistake."""
+    if isinstance(error, UserError):
+        return error.exit_code, shown(str(error))   # names may hold anything
+    if isinstance(error, UnicodeEncodeError):
+        return 1, "TensorFlow reads and writes only under names of UTF-8: use another place"
+    if isinstance(error, MemoryError):
+        return 1, "not enough memory"
+    if isinstance(error, OSError):
+        return 1, "" if isinstance(error, BrokenPipeError) else shown(str(error))
+    if isinstance(error, KeyboardInterrupt) or _ctrl_c.pressed:
+        return 130, "interrupted"
+    raise error
 
 
 def main(script: str) -> NoReturn:

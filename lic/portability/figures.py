@@ -9,7 +9,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -182,29 +182,49 @@ class Deviation:
     bound: float = 0.0
 
 
+class _Spread(NamedTuple):
+    """Of the predictions of one picture, in steps.
+
+    Attributes:
+      sums: of |difference|, of each pair of configurations.
+      values: how many there are; flips: those that a pair rounds otherwise, over all pairs.
+      largest: |difference|; nearest_tie: least distance of a value to where rounding turns.
+    """
+
+    sums: np.ndarray
+    values: int
+    flips: int
+    largest: float
+    nearest_tie: float
+
+
 def deviation(folder: str, kind: str, step: float, configurations: Sequence[str], pictures: Sequence[str],
               margin: float = 0.0) -> Deviation | None:
     """Of "location", "index" or "product"; None with fewer than two configurations, or where there is no such value."""
     if len(configurations) < 2:
         return None
-    pairs = list(itertools.combinations(range(len(configurations)), 2))
-    sums = np.zeros((len(pictures), len(pairs)))    # of |difference|
-    result, counts = Deviation(step, margin), []
-    for row, key in enumerate(pictures):
+    spreads = []
+    for key in pictures:
         x = np.stack([np.load(os.path.join(folder, "predictions", c, f"{key}-{kind}.npy")) for c in configurations])
         if not x.size:
             return None
-        x = x.astype(np.float64) / step
-        counts.append(x.shape[1])
-        sums[row] = [np.sum(np.abs(x[a] - x[b])) for a, b in pairs]
-        result.largest = max(result.largest, float(np.max(np.max(x, 0) - np.min(x, 0))))
-        result.nearest_tie = min(result.nearest_tie, float(np.min(np.abs(x - np.floor(x) - 0.5))))
-        rounded = np.round(x)
-        result.flips += sum(int(np.count_nonzero(rounded[a] != rounded[b])) for a, b in pairs)
-    result.flips /= len(pairs) * len(pictures)
-    result.values = float(np.mean(counts))
-    result.largest_absolute = result.largest * step
-    result.mean = float(np.sum(sums) / (np.sum(counts) * len(pairs)))
-    result.expected, result.expected_worst = float(np.mean(sums)), float(np.max(np.mean(sums, 0)))
-    result.bound = result.values * result.largest
-    return result
+        spreads.append(_spread(x.astype(np.float64) / step))
+    return _deviation(spreads, step, margin)
+
+
+def _spread(x: np.ndarray) -> _Spread:
+    """Predictions (configurations, values) in steps -> how far they lie apart."""
+    pairs, rounded = list(itertools.combinations(range(len(x)), 2)), np.round(x)
+    return _Spread(np.array([np.sum(np.abs(x[a] - x[b])) for a, b in pairs]), x.shape[1],
+                   sum(int(np.count_nonzero(rounded[a] != rounded[b])) for a, b in pairs),
+                   float(np.max(np.max(x, 0) - np.min(x, 0))), float(np.min(np.abs(x - np.floor(x) - 0.5))))
+
+
+def _deviation(spreads: Sequence[_Spread], step: float, margin: float) -> Deviation:
+    sums, counts = np.stack([s.sums for s in spreads]), [s.values for s in spreads]
+    values, largest = float(np.mean(counts)), max(s.largest for s in spreads)
+    return Deviation(
+        step, margin, values, largest, largest_absolute=largest * step,
+        mean=float(np.sum(sums) / (np.sum(counts) * sums.shape[1])),
+        nearest_tie=min(s.nearest_tie for s in spreads), flips=sum(s.flips for s in spreads) / sums.size,
+        expected=float(np.mean(sums)), expected_worst=float(np.max(np.mean(sums, 0))), bound=values * largest)
