@@ -34,6 +34,7 @@ def load(name: str, stored: bool = True, **switches) -> Codec:
       switches: fields of `config.Runtime`, e.g. arithmetic="float32", precision="bfloat16".
     Raises:
       DataError: there is no such model.
+      UsageError: there is no such switch, it comes too late, or a SavedModel was made with another.
     """
     import config
     from lic import loading

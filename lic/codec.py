@@ -113,7 +113,8 @@ class Codec:
           picture: uint8 (h, w, 3), or a PIL image of any kind (`lic.images` says what becomes of it).
           options: as of `compress_pixels`.
         Raises:
-          DataError: it is no such thing.
+          DataError: it is no such thing, or as `compress_pixels`.
+          UsageError: as `compress_pixels`.
         """
         return self.compress_pixels(images.of(picture).pixels, **options)
 
@@ -323,7 +324,7 @@ class Codec:
         mine = self.start[8:12]
         if header.weights_id != mine:
             raise DataError(f"the file was made by model {header.weights_id.hex()} ({maker_in_words(header)}), not by "
-                            f"{mine.hex()}: give its folder with --model_path")
+                            f"{mine.hex()}: give the folder of that one")
         if header.arithmetic != self.start[5]:
             raise DataError(f"the file was made with {flags_of(header.arithmetic)}: give the same flags to decompress")
         raise DataError("the file was made by another preset of this model, or with another kind of quality")

@@ -40,7 +40,7 @@ class Gains(Layer):
         return y * self._between(self.log_gain, quality)
 
     def unscale(self, y_hat: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
-        """What was rounded -> y_hat of g_s."""
+        """What was rounded (b, h, w, c) -> y_hat of g_s, the same; quality (b,), 1..100."""
         return y_hat * self._between(self.log_inverse, quality)
 
     def lambda_of(self, quality: tf.Tensor) -> tf.Tensor:

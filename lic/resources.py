@@ -50,7 +50,7 @@ def bundled(script: str) -> str:
         path = os.path.join(folder, f"{script}-nano")
         if os.path.isfile(os.path.join(path, MODEL)):
             return path
-    raise DataError(f"the bundled model of {script} is missing: install again, or give --model_path")
+    raise DataError(f"the bundled model of {script} is missing: install again, or give the folder of a model")
 
 
 def path(*parts: str) -> str:

@@ -27,7 +27,12 @@ Item = TypeVar("Item")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A model and an arithmetic under the configuration of this process."""
+    """A model and an arithmetic under the configuration of this process.
+
+    Attributes:
+      folder: FOLDER, see `crew`.
+      model: what the report calls it; name: what `lic.load` takes for it.
+    """
 
     configuration: Configuration
     folder: str

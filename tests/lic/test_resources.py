@@ -32,7 +32,7 @@ def test_bundled_model_is_the_nano_of_its_script(shelf, script):
 
 
 def test_missing_bundled_model_is_one_line_that_says_what_to_do(shelf):
-    with pytest.raises(DataError, match=r"bundled model of lsk2023 is missing.*--model_path"):
+    with pytest.raises(DataError, match=r"of lsk2023 is missing: install again, or give the folder of a model$"):
         resources.locate("lsk2023")
 
 
