@@ -73,7 +73,7 @@ class Survey(beam.DoFn):
 
 def batches(group: tuple[Size, Iterable[Job]], most: int) -> Iterator[list[Job]]:
     """Jobs of one size, at most so many at a time, and fewer where they are large."""
-    (width, height), jobs = group
+    (height, width), jobs = group
     most = max(1, min(most, _PIXELS // max(width * height, 1)))
     batch: list[Job] = []
     for job in jobs:

@@ -57,9 +57,9 @@ def _of(codec: Codec, name: str, qualities: Sequence[float], effort: int) -> lis
 
 
 def _refuse_twins(codecs: Sequence[Codec]) -> None:
-    for codec, count in Counter(c.weights_id for c in codecs).items():
+    for weights_id, count in Counter(c.weights_id for c in codecs).items():
         if count > 1:
-            raise UsageError(f"model {codec} is given {count} times: give each once")
+            raise UsageError(f"model {weights_id} is given {count} times: give each once")
 
 
 def _names(codecs: Sequence[Codec], effort: int) -> list[str]:
