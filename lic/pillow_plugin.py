@@ -11,6 +11,7 @@ those of another are after `register("folder of the model")`. `save` takes
 Gotchas:
 * `open` reads the header, `load` decodes, and only then TensorFlow comes up;
 * a picture of another mode than RGB is saved as `compress` saves it; what that loses is warned of;
+* `save` empties a file that is there before it asks this plugin, as with every format: what goes wrong then loses it;
 * pixels are saved upright and in sRGB, so `exif` loses its orientation and there is no `icc_profile` to keep.
 """
 

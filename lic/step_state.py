@@ -51,7 +51,7 @@ def steps_of(path: str) -> int:
 def _steps_of_checkpoint(checkpoint: str) -> int:
     try:
         return int(tf.train.load_checkpoint(checkpoint).get_tensor("steps/.ATTRIBUTES/VARIABLE_VALUE"))
-    except (ValueError, tf.errors.OpError):
+    except (ValueError, IndexError, tf.errors.OpError):
         raise DataError(f"checkpoint '{checkpoint}' is damaged, or of another version") from None
 
 

@@ -21,6 +21,7 @@ from lic.errors import DataError
 from lic.resources import MODEL
 
 ID_BYTES = 4
+FIRST_SAVED = {"weights.npz"}   # what lies in a new folder where `save` was broken off
 _KEY = re.compile(r"weights/(.+)/\.ATTRIBUTES/VARIABLE_VALUE")   # of a `FileGraph` in a checkpoint
 _TABLES = ("y/cdf", "y/offset", "z/cdf", "z/offset")
 

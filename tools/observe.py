@@ -1,6 +1,6 @@
 """Makes the range-coding tables of y of a trained model anew, from what it rounds of pictures (`lic.observing`).
 
-    python -m tools.observe build/nano/model 'pictures/*.jpg'
+    python -m tools.observe build/nano/model --train_glob 'pictures/*.jpg'
 
 `train` does so at its end; this is for models that were trained before, or converted. The model has another identity
 afterwards: what was made with it before is not decoded by it.
@@ -21,13 +21,13 @@ _SIZE, _SIDE = 8, 256   # of a batch
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="MODEL", help="a folder that `train` or `convert` saved a model to")
-    parser.add_argument("pictures", metavar="GLOB", help="of training pictures, or a folder of them")
+    parser.add_argument("--train_glob", metavar="GLOB", required=True, help="pictures, or a folder of them")
     parser.add_argument("--batches", type=int, default=48, metavar="N",
                         help=f"of {_SIZE} patches of {_SIDE} x {_SIDE} (default: %(default)s)")
     a = parser.parse_args()
     environment.prepare()
     try:
-        print(_observe(a.folder, a.pictures, a.batches))
+        print(_observe(a.folder, a.train_glob, a.batches))
     except UserError as error:
         parser.exit(error.exit_code, f"observe: {shown(str(error))}\n")
 

@@ -7,6 +7,7 @@ Its flags stand in `arguments`, what the commands do in `commands`. Nothing heav
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import io
 import os
@@ -87,10 +88,19 @@ def _end_of(error: BaseException) -> tuple[int, str]:
     if isinstance(error, MemoryError):
         return 1, "not enough memory"
     if isinstance(error, OSError):
-        return 1, "" if isinstance(error, BrokenPipeError) else shown(str(error))
+        return 1, "" if isinstance(error, BrokenPipeError) else shown(_of_system(error))
     if isinstance(error, KeyboardInterrupt) or _ctrl_c.pressed:
         return 130, "interrupted"
     raise error
+
+
+def _of_system(error: OSError) -> str:
+    """An error that no command has put into words: of a file, or of what every process has."""
+    if error.filename:
+        return str(error)
+    if error.errno == errno.ENOENT:
+        return "the current directory is gone: change to another"
+    return f"standard output can't be written: {error.strerror}"
 
 
 def main(script: str) -> NoReturn:

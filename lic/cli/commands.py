@@ -139,7 +139,7 @@ def info(script: str, a: argparse.Namespace) -> None:
     """`info`: what a file, a model or a preset is."""
     if a.target and a.preset:
         raise UsageError("give a file or model, or --preset, not both")
-    if a.target and not os.path.isdir(a.target):
+    if a.target is not None and not os.path.isdir(a.target):
         found = facts.of_file(a.target)
     elif a.target:
         found = facts.of_model(starting.model_folder(script, a.target), a.runtime)

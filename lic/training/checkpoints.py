@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import tensorflow as tf
 
@@ -10,15 +11,26 @@ from lic import registry, step_state
 from lic.errors import DataError
 from lic.op_errors import reason_of
 from lic.training import folder as folders
+from lic.training import reports
 from lic.training.averaging import Average
 
 FOLDER = "checkpoints"
+_INDEX = re.compile(r"(ckpt-(\d+))\.index")
+_DAMAGED = (AssertionError, ValueError, IndexError, tf.errors.OpError)   # what TensorFlow says of damaged ones
+
+
+def found(folder: str) -> list[str]:
+    """The checkpoints in a folder, without the endings of their files, the last one first.
+
+    By their names: TensorFlow's own list of them may be damaged with the last.
+    """
+    matches = filter(None, map(_INDEX.fullmatch, os.listdir(folder) if os.path.isdir(folder) else ()))
+    return [os.path.join(folder, match[1]) for match in sorted(matches, key=lambda match: -int(match[2]))]
 
 
 def stands_in(folder: str) -> bool:
     """Whether a run stands in a folder to go on from: a checkpoint, or what JAX left."""
-    latest = tf.train.latest_checkpoint(os.path.join(folder, FOLDER))
-    return latest is not None or step_state.further(folder, None) is not None
+    return bool(found(os.path.join(folder, FOLDER))) or step_state.further(folder, None) is not None
 
 
 class Checkpoints:
@@ -36,7 +48,16 @@ class Checkpoints:
         self._state = step_state.variables(model, average, steps)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer, steps=steps,
                                                average=average.variables)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=2)
+        self._manager = self._managed()
+
+    def _managed(self) -> tf.train.CheckpointManager:
+        try:
+            return tf.train.CheckpointManager(self._checkpoint, self.folder, max_to_keep=2)
+        except _DAMAGED:   # its list; made anew out of what is there
+            os.unlink(os.path.join(self.folder, "checkpoint"))
+            if there := found(self.folder):
+                tf.compat.v1.train.update_checkpoint_state(self.folder, there[0], there[::-1])
+            return tf.train.CheckpointManager(self._checkpoint, self.folder, max_to_keep=2)
 
     @property
     def latest(self) -> str | None:
@@ -49,17 +70,27 @@ class Checkpoints:
         Raises:
           DataError: it belongs to other settings, or is damaged.
         """
-        further = step_state.further(os.path.dirname(self.folder), self.latest)
+        there = found(self.folder)
+        further = step_state.further(os.path.dirname(self.folder), there[0] if there else None)
         if further:
             step_state.restore(further, self._state)
             return True
-        if self.latest is None:
-            return False
+        for checkpoint in there:
+            if self._restored(checkpoint):
+                if checkpoint != there[0]:
+                    reports.say(f"checkpoint '{there[0]}' is damaged: '{checkpoint}' is taken")
+                return True
+        if there:
+            raise DataError(f"checkpoint '{there[0]}' does not fit this run (another preset, another --ema, or "
+                            "damaged): give another --train_path")
+        return False
+
+    def _restored(self, checkpoint: str) -> bool:
+        """Whether everything could be taken from one."""
         try:
-            self._checkpoint.restore(self.latest).assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError):
-            raise DataError(f"checkpoint '{self.latest}' does not fit this run (another preset, another --ema, or "
-                            "damaged): give another --train_path") from None
+            self._checkpoint.restore(checkpoint).assert_existing_objects_matched()
+        except _DAMAGED:
+            return False
         return True
 
     def save(self) -> None:
@@ -83,27 +114,35 @@ def restore_model(folder: str, **kwargs):
     run = folders.read(folder)
     if run is None:
         raise DataError(f"no model in '{folder}': it has neither model.json nor run.json")
-    latest = tf.train.latest_checkpoint(os.path.join(folder, FOLDER))
-    further = step_state.further(folder, latest)
-    if latest is None and further is None:
+    there = found(os.path.join(folder, FOLDER))
+    further = step_state.further(folder, there[0] if there else None)
+    if not there and further is None:
         raise DataError(f"the run in '{folder}' has no checkpoint yet")
     model = registry.build(run["script"], registry.preset(run["script"], run["preset"]), **kwargs)
     if further:
         step_state.restore_model(further, model)
     else:
-        _restore_weights(model, latest)
+        _restore_weights(model, there)
     model.freeze()
     return run["script"], model
 
 
-def _restore_weights(model, checkpoint: str) -> None:
-    """A model's weights out of a checkpoint; the averages, where it has them."""
-    try:
-        averaged = any(name.startswith("average/") for name, _ in tf.train.list_variables(checkpoint))
-        averages = [tf.Variable(v) for v in model.trainable_variables] if averaged else []
-        status = tf.train.Checkpoint(model=model, average=averages).restore(checkpoint).expect_partial()
-        status.assert_existing_objects_matched()
-    except (AssertionError, ValueError, tf.errors.OpError):
-        raise DataError(f"checkpoint '{checkpoint}' is damaged, or of another version") from None
-    for mean, v in zip(averages, model.trainable_variables):
-        v.assign(mean)
+def _restore_weights(model, there: list[str]) -> None:
+    """A model's weights out of the first checkpoint that is whole; the averages, where it has them."""
+    for checkpoint in there:
+        try:
+            averages = _averages(model, checkpoint)
+            status = tf.train.Checkpoint(model=model, average=averages).restore(checkpoint).expect_partial()
+            status.assert_existing_objects_matched()
+        except _DAMAGED:
+            continue
+        for mean, v in zip(averages, model.trainable_variables):
+            v.assign(mean)
+        return
+    raise DataError(f"checkpoint '{there[0]}' is damaged, or of another version")
+
+
+def _averages(model, checkpoint: str) -> list[tf.Variable]:
+    """Variables for the averages that a checkpoint may have of the weights."""
+    averaged = any(name.startswith("average/") for name, _ in tf.train.list_variables(checkpoint))
+    return [tf.Variable(v) for v in model.trainable_variables] if averaged else []

@@ -60,11 +60,13 @@ class Folder:
       script, preset: what is trained.
       settings: how, and where.
     Attributes:
+      identity: of the run, which the models that it saves name; folders are renamed.
       slowed: whether the learning rate was lowered because the one of the settings broke the weights.
     """
 
     def __init__(self, script: str, preset: str, settings: config.Training):
         self.script, self.preset, self.settings, self.slowed = script, preset, settings, False
+        self.identity = os.urandom(8).hex()
         self._lock = folder_lock.Lock(settings.train_path)
 
     def path(self, *names: str) -> str:
@@ -75,13 +77,14 @@ class Folder:
         """Holds it from here on, where it is there, and takes in what run.json says, if there is one.
 
         Raises:
-          UsageError: something else is trained there, or this by another process; or --model_path names something else
-            than a model of this run.
+          UsageError: something else is trained there, or this by another process; or something else than a model of
+            this run stands where it is to save one.
           DataError: it can't be read.
         """
         self.hold()
-        self._refuse_another_model()
         other = read_own("train_path", self.settings.train_path, self.script, self.preset)
+        self.identity = str((other or {}).get("identity", self.identity))
+        self._refuse_another_model(other is not None)
         if other is None:
             return
         then = other["settings"] if isinstance(other.get("settings"), dict) else {}
@@ -109,21 +112,28 @@ class Folder:
                 raise UsageError(f"'{here}' holds a run with --{flag} {then[name]}: give the same, or begin another "
                                  f"with its weights, by another --train_path and --init_from '{here}'")
 
-    def _refuse_another_model(self) -> None:
+    @property
+    def model(self) -> str:
+        """Where the run saves its model."""
+        return self.settings.model_path or self.path("model")
+
+    def _refuse_another_model(self, goes_on: bool) -> None:
         """It would be written over at the end."""
-        place = self.settings.model_path
-        if not place or not os.path.isdir(place) or not os.listdir(place):
+        place, here = self.model, self.settings.train_path
+        if os.path.commonpath(list(map(os.path.realpath, (place, here)))) == os.path.realpath(place):
+            raise UsageError(f"--model_path '{place}' holds the run's own folder '{here}': give another")
+        if not os.path.isdir(place) or not os.listdir(place) or self._made(place):
             return
-        if not self._made(place):
-            raise UsageError(f"--model_path '{place}' holds something else than a model of the run in "
-                             f"'{self.settings.train_path}': give another")
+        if not (goes_on and set(os.listdir(place)) <= weights.FIRST_SAVED):   # it was killed while it saved
+            flag = "model_path" if self.settings.model_path else "train_path"
+            raise UsageError(f"'{place}' holds something else than a model of the run in '{here}', and would be "
+                             f"written over: give another --{flag}")
 
     def _made(self, folder: str) -> bool:
         """Whether a folder holds a model that this run saved."""
         try:
-            run = weights.describe(folder)["training"]["train_path"]
-            return os.path.realpath(run) == os.path.realpath(self.settings.train_path)
-        except (DataError, KeyError, TypeError):
+            return weights.describe(folder).get("run") == self.identity
+        except DataError:
             return False
 
     def make(self) -> None:
@@ -139,6 +149,6 @@ class Folder:
 
     def claim(self) -> None:
         """Writes down what is trained; only once it is sure that this run can go on with what stands there."""
-        about = {"script": self.script, "preset": self.preset, "settings": dataclasses.asdict(self.settings),
-                 "slowed": self.slowed}
+        about = {"script": self.script, "preset": self.preset, "identity": self.identity,
+                 "settings": dataclasses.asdict(self.settings), "slowed": self.slowed}
         files.write_atomically(self.path(RUN), json.dumps(about, indent=2).encode())

@@ -141,7 +141,7 @@ class Run:
         if int(self.steps) < self.total:
             reports.say(f"{self.settings.minutes:g} minutes are over at step {int(self.steps)} of {self.total}; the "
                         "same command goes on from there")
-        self.save(self.settings.model_path or self.folder.path("model"))
+        self.save(self.folder.model)
 
     def _train_on(self, interrupts: Interrupts) -> None:
         if self.crew.any(self.crew.leads and self.checkpoints.latest is None):
@@ -238,7 +238,8 @@ class Run:
         about = dataclasses.asdict(self.settings)
         with self.average.in_place():
             self.model.freeze(observing.tables_of(self.model, self._some_batches()))
-            identity = weights.save(self.model, self.script, folder, training=about, steps=int(self.steps))
+            identity = weights.save(self.model, self.script, folder, training=about, steps=int(self.steps),
+                                    run=self.folder.identity)
         graph_storing.save(folder)
         reports.say(f"model {identity.hex()} saved in '{folder}'")
         return identity

@@ -11,6 +11,9 @@ from lic.errors import UsageError
 from lic.metrics import MS_SSIM_MIN_SIDE
 from lic.model import LatentCodec
 
+_LARGEST = {"epochs": 2 ** 31 - 1, "steps_per_epoch": 2 ** 31 - 1, "batchsize": 2 ** 20, "patchsize": 2 ** 14,
+            "preprocess_threads": 1024}   # what TensorFlow counts, or anybody can mean
+
 
 def check(script: str, preset: config.Preset, settings: config.Training, runtime: config.Runtime) -> None:
     """Raises UsageError for the first value that can't be meant, or does not go with what is trained."""
@@ -19,12 +22,16 @@ def check(script: str, preset: config.Preset, settings: config.Training, runtime
 
 
 def _check_values(settings: config.Training, runtime: config.Runtime) -> None:
-    for name in ("epochs", "steps_per_epoch", "batchsize", "patchsize", "preprocess_threads"):
-        if getattr(settings, name) < 1:
-            raise UsageError(f"--{name} must be at least 1")
+    if not settings.train_path:
+        raise UsageError("--train_path is empty: name the folder of the run")
+    for name, most in _LARGEST.items():
+        if not 1 <= getattr(settings, name) <= most:
+            raise UsageError(f"--{name} must be at least 1 and at most {most}")
     for name, flag in (("lmbda", "lambda"), ("learning_rate", "learning_rate")):
         if not (getattr(settings, name) > 0 and math.isfinite(getattr(settings, name))):
             raise UsageError(f"--{flag} must be a positive number")
+    if settings.warmup_steps > _LARGEST["steps_per_epoch"]:
+        raise UsageError(f"--warmup_steps must be at most {_LARGEST['steps_per_epoch']}")
     for name in ("warmup_steps", "clip_norm", "minutes"):
         if not (getattr(settings, name) >= 0 and math.isfinite(getattr(settings, name))):
             raise UsageError(f"--{name} must be 0 or a positive number")

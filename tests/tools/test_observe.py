@@ -26,7 +26,7 @@ def test_model_gets_tables_of_its_own_and_codes_with_them(lively, picture, tmp_p
     before, kept = weights.read(str(model))
     for n in range(3):
         Image.fromarray(picture(260, 300, seed=n)[0].astype(np.uint8)).save(tmp_path / f"{n}.png")
-    called(monkeypatch, model, tmp_path, "--batches", 2)
+    called(monkeypatch, model, "--train_glob", tmp_path, "--batches", 2)
     about, arrays = weights.read(str(model))
     assert about["weights_id"] in capsys.readouterr().out and about["weights_id"] != before["weights_id"]
     assert {k: v for k, v in about.items() if k != "weights_id"} == {
@@ -40,6 +40,6 @@ def test_model_gets_tables_of_its_own_and_codes_with_them(lively, picture, tmp_p
 
 def test_folder_that_is_no_model_is_a_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
-        called(monkeypatch, tmp_path, tmp_path)
+        called(monkeypatch, tmp_path, "--train_glob", tmp_path)
     said = capsys.readouterr().err
     assert end.value.code == 1 and said == f"observe: no model in '{tmp_path}': it has no model.json\n"

@@ -139,6 +139,7 @@ MISUSE = [  # (arguments, exit code, what the line says)
     (["decompress", "newer.tfci"], 1, "newer.tfci: the file was made by a newer version"),
     (["decompress", "older.tfci"], 1, "older.tfci: the file was made by an older version"),
     (["decompress", "no-model"], 1, "cannot read no-model: this is a directory"),
+    (["info", ""], 1, "cannot read ''"),
     (["info", "nothing.tfci"], 1, "cannot read nothing.tfci: no such file"),
     (["info", "text.txt"], 1, "text.txt: this is not a file of this codec"),
     (["info", "cut.tfci"], 1, "cut.tfci: the file is truncated"),
@@ -192,6 +193,17 @@ def test_closed_streams_are_nothing_to_fail_at(redirected, desk_folder, tmp_path
     command = f'"{sys.executable}" "{ROOT}/lsk2023.py" info "{desk_folder}/file.tfci" {redirected}'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    ('info "{}/file.tfci" > /dev/full', "standard output can't be written: No space left on device"),
+    ('info "{}/file.tfci" && cd gone && rmdir ../gone && "{}" "{}/lsk2023.py" compress "{}/picture.png" new.tfci',
+     "the current directory is gone: change to another")])
+def test_full_output_and_a_missing_current_directory_are_named(words, says, desk_folder, tmp_path):
+    (tmp_path / "gone").mkdir()
+    command = f'"{sys.executable}" "{ROOT}/lsk2023.py" ' + words.format(desk_folder, sys.executable, ROOT, desk_folder)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"lsk2023: {says}\n")
 
 
 def test_what_cannot_be_told_stops_no_other_work():

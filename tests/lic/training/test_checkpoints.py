@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import resource
 
 import numpy as np
@@ -55,3 +56,60 @@ def test_checkpoint_of_another_preset_does_not_fit(settings, tmp_path):
     other = dataclasses.replace(MICRO, conv_width=12)
     with pytest.raises(DataError, match=r"does not fit this run \(another preset, "):
         Run(SCRIPT, other, settings())
+
+
+@pytest.fixture
+def twice(settings, tmp_path):
+    """(folder, a weight at its first and at its second checkpoint) of a run that wrote two."""
+    run, values = run_of(settings()), []
+    v = run.model.trainable_variables[0]
+    for _ in range(2):
+        v.assign_add(v)
+        values.append(v.numpy())
+        run.checkpoints.save()
+    run.close()
+    return tmp_path / "run" / "checkpoints", values
+
+
+def weight_of(run) -> np.ndarray:
+    return run.model.trainable_variables[0].numpy()
+
+
+@pytest.mark.parametrize("size", [None, 1000, 0])
+@pytest.mark.parametrize("kind", ["index", "data-00000-of-00001"])
+def test_checkpoint_that_is_damaged_or_gone_leaves_the_one_before(kind, size, twice, settings, capsys):
+    folder, (before, _) = twice
+    last = folder / f"ckpt-2.{kind}"
+    last.unlink() if size is None else os.truncate(last, min(size, last.stat().st_size // 2))
+    capsys.readouterr()
+    run = looked_at(settings())
+    assert run.resumed
+    np.testing.assert_array_equal(weight_of(run), before)
+    told = capsys.readouterr().err
+    gone = kind == "index" and size is None
+    assert gone or ("ckpt-2' is damaged: '" in told and "ckpt-1' is taken" in told)
+    np.testing.assert_array_equal(restore_model(str(folder.parent))[1].trainable_variables[0], before)
+    run.checkpoints.save()
+    run.checkpoints.save()
+
+
+@pytest.mark.parametrize("text", ["", "model_checkpoint_path: \"elsewhere\"", "\0"])
+def test_list_of_checkpoints_that_is_damaged_is_made_anew(text, twice, settings):
+    folder, (_, last) = twice
+    (folder / "checkpoint").write_text(text)
+    np.testing.assert_array_equal(restore_model(str(folder.parent))[1].trainable_variables[0], last)
+    run = looked_at(settings())
+    np.testing.assert_array_equal(weight_of(run), last)
+    for _ in range(2):
+        run.checkpoints.save()
+    assert run.checkpoints.latest.endswith("ckpt-4")
+
+
+def test_two_damaged_checkpoints_are_one_line(twice, settings):
+    folder, _ = twice
+    for n in (1, 2):
+        os.truncate(folder / f"ckpt-{n}.data-00000-of-00001", 10)
+    with pytest.raises(DataError, match=r"ckpt-2' does not fit this run \(another preset, another --ema, or damaged"):
+        run_of(settings())
+    with pytest.raises(DataError, match=r"ckpt-2' is damaged"):
+        restore_model(str(folder.parent))

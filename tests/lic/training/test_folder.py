@@ -94,14 +94,38 @@ def test_model_is_saved_before_another_run_may_begin(settings, monkeypatch):
 
 
 @pytest.mark.parametrize("about", [
-    None, "{}", json.dumps({"script": SCRIPT, "preset": MICRO.name, "training": {"train_path": "elsewhere"}})])
-def test_model_of_another_run_and_what_is_none_are_not_written_over(about, settings, tmp_path):
+    None, "{}", json.dumps({"script": SCRIPT, "preset": MICRO.name, "run": "another"})])
+@pytest.mark.parametrize("flag", ["model_path", "train_path"])
+def test_model_of_another_run_and_what_is_none_are_not_written_over(flag, about, settings, tmp_path):
+    model = tmp_path / "run" / "model" if flag == "train_path" else tmp_path / "model"
+    model.mkdir(parents=True)
+    (model / ("notes.txt" if about is None else "model.json")).write_text(about or "mine")
+    with pytest.raises(UsageError, match=rf"'.*model' holds something else than a model of .* give another --{flag}"):
+        run_of(settings(**({"model_path": str(model)} if flag == "model_path" else {})))
+    assert not (tmp_path / "run" / "run.json").exists() and len(list(model.iterdir())) == 1
+
+
+def test_run_knows_its_model_by_its_identity_though_its_folder_has_another_name(settings, tmp_path):
+    """And one that it was killed in saving, which lacks its description."""
     model = tmp_path / "model"
     model.mkdir()
-    (model / ("notes.txt" if about is None else "model.json")).write_text(about or "mine")
-    with pytest.raises(UsageError, match=r"--model_path '.*model' holds something else than a model of the run in"):
-        run_of(settings(model_path=str(model)))
-    assert not (tmp_path / "run").exists()
+    run = looked_at(settings(model_path=str(model)))
+    about = {"script": SCRIPT, "preset": MICRO.name, "run": run.folder.identity}
+    (model / "model.json").write_text(json.dumps(about))
+    (tmp_path / "run").rename(tmp_path / "renamed")
+    moved = settings(train_path=str(tmp_path / "renamed"), model_path=str(model))
+    assert looked_at(moved).folder.identity == run.folder.identity
+    (model / "model.json").rename(model / "weights.npz")
+    looked_at(moved)
+    with pytest.raises(UsageError, match="holds something else"):
+        run_of(settings(train_path=str(tmp_path / "new"), model_path=str(model)))
+
+
+@pytest.mark.parametrize("place", ["run", "."])
+def test_model_has_no_place_around_the_run(place, settings, tmp_path):
+    with pytest.raises(UsageError, match=r"--model_path '.*' holds the run's own folder '.*run': give another"):
+        run_of(settings(model_path=str(tmp_path / place)))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("flag", ["train_path", "model_path"])

@@ -24,7 +24,10 @@ from tests.lic.training.runs import run_of
     ({"distortion": "psnr"}, "'psnr' is not one of mse, ms-ssim"), ({"minutes": -1.0}, "--minutes"),
     ({"lr_schedule": "multistep", "lr_steps": "2"}, "--lr_steps '2'"),
     ({"distortion": "ms-ssim", "patchsize": 160}, "--distortion ms-ssim needs a --patchsize of at least 161"),
-    ({"train_glob": "nowhere/*.jpg"}, "matches no JPEG"),
+    ({"train_glob": "nowhere/*.jpg"}, "matches no JPEG"), ({"train_path": ""}, "--train_path is empty"),
+    ({"batchsize": 10 ** 20}, "--batchsize must be at least 1 and at most 1048576"),
+    ({"preprocess_threads": 10 ** 13}, "--preprocess_threads must be at least 1 and at most 1024"),
+    ({"warmup_steps": 10 ** 40}, "--warmup_steps must be at most 2147483647"),
 ])
 def test_wrong_value_is_misuse_in_a_line_and_leaves_nothing_behind(settings, tmp_path, fields, words):
     with pytest.raises(UsageError) as error:
