@@ -7,6 +7,7 @@ beside the weights (`lic.stored_graph`). The same pixels give the same bytes by 
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -237,7 +238,7 @@ class Codec:
         """
         header, records = self._parse(data)
         tiling = Tiling(header.height, header.width, header.tile)
-        region = _region_of(crop, tiling.picture) if crop else tiling.picture
+        region = tiling.picture if crop is None else _region_of(crop, tiling.picture)
         if region.height * region.width > images.MAX_PIXELS:
             raise DataError(f"{images.TOO_LARGE}: give --crop")
         latents = Latents(tiling, lambda number: self._tile(header, records, number))
@@ -280,6 +281,8 @@ class Codec:
             self._tile(header, records, number)
 
     def _parse(self, data: bytes) -> tuple[Header, tuple[Record, ...]]:
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise DataError("only the bytes of a file can be decoded: read it first, open(name, 'rb').read()")
         header, records = bitstream.parse(data)
         self.check(header)
         if header.num_strings != self.about["num_strings"]:
@@ -369,9 +372,10 @@ def _check_seal(header: Header, records: Sequence[Record], number: int, crc: int
 
 
 def _region_of(crop: tuple[int, int, int, int], picture: Box) -> Box:
-    if len(crop) != 4:
-        raise UsageError("a crop is x, y, width and height, in pixels")
-    x, y, width, height = crop
+    try:
+        x, y, width, height = map(operator.index, crop)
+    except (TypeError, ValueError):
+        raise UsageError("a crop is x, y, width and height, in whole pixels") from None
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > picture.width or y + height > picture.height:
         raise UsageError(f"the crop {x},{y},{width},{height} is not inside the picture of {picture.width} x "
                          f"{picture.height}: give x,y,width,height in pixels")

@@ -7,25 +7,22 @@ What is to be made anew after that: the report of Kodak, README's tables, `tests
 
 from __future__ import annotations
 
-import argparse
 import os
 
 from lic import environment, resources
-from lic.errors import UserError
+from tools import command_line
 
 # Of the settings of a training: where things lay, which is nobody's business.
 _PLACES = ("train_glob", "train_path", "model_path", "init_from", "validation_glob", "tfds")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "bundle")
     parser.add_argument("folder", metavar="MODEL", help="a folder that `train` saved a model to")
     folder = parser.parse_args().folder
     environment.prepare()
-    try:
+    with command_line.told_in_a_line("bundle"):
         print(_bundle(folder))
-    except UserError as error:
-        parser.exit(error.exit_code, f"bundle: {error}\n")
 
 
 def _bundle(source: str) -> str:

@@ -11,9 +11,10 @@ from lic.errors import UserError
 from lic.files import shown
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
+def parser(doc: str | None, tool: str) -> argparse.ArgumentParser:
     """A parser whose help is a module's docstring, as it stands there."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return argparse.ArgumentParser(f"python -m tools.{tool}", description=doc,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 @contextlib.contextmanager

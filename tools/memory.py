@@ -40,7 +40,7 @@ def measure(script: str, preset: str) -> float:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = command_line.parser(__doc__)
+    parser = command_line.parser(__doc__, "memory")
     parser.add_argument("script", nargs="?", choices=config.PRESETS)
     parser.add_argument("preset", nargs="?")
     return parser.parse_args(words)

@@ -8,28 +8,25 @@ afterwards: what was made with it before is not decoded by it.
 
 from __future__ import annotations
 
-import argparse
 from types import SimpleNamespace
 
 from lic import environment
-from lic.errors import UserError
 from lic.files import shown
+from tools import command_line
 
 _SIZE, _SIDE = 8, 256   # of a batch
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "observe")
     parser.add_argument("folder", metavar="MODEL", help="a folder that `train` or `convert` saved a model to")
     parser.add_argument("--train_glob", metavar="GLOB", required=True, help="pictures, or a folder of them")
     parser.add_argument("--batches", type=int, default=48, metavar="N",
                         help=f"of {_SIZE} patches of {_SIDE} x {_SIDE} (default: %(default)s)")
     a = parser.parse_args()
     environment.prepare()
-    try:
+    with command_line.told_in_a_line("observe"):
         print(_observe(a.folder, a.train_glob, a.batches))
-    except UserError as error:
-        parser.exit(error.exit_code, f"observe: {shown(str(error))}\n")
 
 
 def _observe(folder: str, pictures: str, count: int) -> str:

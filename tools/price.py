@@ -44,7 +44,7 @@ def _price(seconds: dict[str, list[float]]) -> tuple[float, float, float]:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = command_line.parser(__doc__)
+    parser = command_line.parser(__doc__, "price")
     parser.add_argument("picture")
     parser.add_argument("--scripts", nargs="+", default=list(config.PRESETS), choices=config.PRESETS)
     parser.add_argument("--preset")

@@ -215,7 +215,7 @@ async def _client(stub, turns: Iterator, end: float, outcomes: Counter) -> None:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = command_line.parser(__doc__)
+    parser = command_line.parser(__doc__, "serve_load")
     parser.add_argument("model", nargs="?", default="hypmqw2022", help="a script's name, or the folder of a model")
     parser.add_argument("--picture", default="res/eval/kodim23.png")
     parser.add_argument("--clients", type=int, default=32)

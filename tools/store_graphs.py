@@ -6,22 +6,23 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 
 import config
 from lic import environment, resources
+from tools import command_line
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "store_graphs")
     parser.add_argument("folders", nargs="*", metavar="FOLDER", default=[resources.bundled(s) for s in config.PRESETS])
     folders = parser.parse_args().folders
     environment.prepare()
     from lic import graph_storing, stored_graph
-    for folder in folders:
-        graph_storing.save(folder)
-        print(f"{folder}: {os.path.getsize(os.path.join(folder, stored_graph.FILE)):,} bytes")
+    with command_line.told_in_a_line("store_graphs"):
+        for folder in folders:
+            graph_storing.save(folder)
+            print(f"{folder}: {os.path.getsize(os.path.join(folder, stored_graph.FILE)):,} bytes")
 
 
 if __name__ == "__main__":

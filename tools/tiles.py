@@ -79,7 +79,7 @@ def large(script: str, preset: str | None, pixels: np.ndarray) -> None:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = command_line.parser(__doc__)
+    parser = command_line.parser(__doc__, "tiles")
     parser.add_argument("pictures", nargs="+")
     parser.add_argument("--scripts", nargs="+", default=list(config.PRESETS), choices=config.PRESETS)
     parser.add_argument("--sides", nargs="+", type=int, default=[1024, 512])

@@ -114,9 +114,19 @@ def test_batches_of_nothing_or_of_several_sizes_are_misuse(codecs, pixels):
             codec_.decompress_batch([codec_.compress(x) for x in batch])
 
 
-def test_crop_has_four_numbers(codecs, pixels):
+@pytest.mark.parametrize("crop", [(1, 2, 3), (1, 2, 3.5, 4), "1,2", 7, ()])
+def test_crop_has_four_whole_numbers_of_any_kind(crop, codecs, pixels):
+    codec = codecs["hypmqw2022"]
+    data = codec.compress(pixels(40, 50))
     with pytest.raises(UsageError, match="a crop is x, y, width and height"):
-        codecs["hypmqw2022"].decompress(codecs["hypmqw2022"].compress(pixels(40, 50)), crop=(1, 2, 3))
+        codec.decompress(data, crop=crop)
+    part = codec.decompress(data, crop=np.array([3, 5, 20, 10]))
+    np.testing.assert_array_equal(part, codec.decompress(data)[5:15, 3:23])
+
+
+def test_name_of_a_file_is_not_taken_for_its_bytes(codecs):
+    with pytest.raises(DataError, match="only the bytes of a file can be decoded: read it first"):
+        codecs["hypmqw2022"].decompress("picture.tfci")
 
 
 # What a decoder refuses -------------------------------------------------------------------------------------------

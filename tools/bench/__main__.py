@@ -18,12 +18,13 @@ import config
 from lic import environment, files, images
 from lic.errors import UserError
 from lic.files import shown
+from tools import command_line
 
 PARTS = ("complexity", "ceiling", "stages", "warm", "cold", "many", "growth", "steps", "curves", "peers")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "bench")
     parser.add_argument("picture", metavar="PICTURE")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--models", nargs="+", metavar="SCRIPT:PRESET", default=[f"{s}:nano" for s in config.PRESETS],

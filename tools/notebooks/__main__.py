@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0],
+    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.split(":")[0],
                                      epilog="example: python -m tools.notebooks elic")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(stories.STORIES)} (default: all)",
                         default=list(stories.STORIES))
