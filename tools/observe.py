@@ -11,6 +11,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from lic import environment
+from lic.cli.argument_types import whole
 from lic.files import shown
 from tools import command_line
 
@@ -21,7 +22,7 @@ def main() -> None:
     parser = command_line.parser(__doc__, "observe")
     parser.add_argument("folder", metavar="MODEL", help="a folder that `train` or `convert` saved a model to")
     parser.add_argument("--train_glob", metavar="GLOB", required=True, help="pictures, or a folder of them")
-    parser.add_argument("--batches", type=int, default=48, metavar="N",
+    parser.add_argument("--batches", type=whole(1, None, "number"), default=48, metavar="N",
                         help=f"of {_SIZE} patches of {_SIDE} x {_SIDE} (default: %(default)s)")
     a = parser.parse_args()
     environment.prepare()
