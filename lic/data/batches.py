@@ -57,13 +57,12 @@ def source(settings, size: int, contents_of, name_of) -> Source:
         place = contents_of(n), settings.patchsize, seed_of(settings, n, 1)
         return crops.shrink_and_cut(*place, seed_of(settings, n, 3)) if settings.resize else crops.cut(*place)
 
-    return Source(size, lambda start_step, share=WHOLE: _batches(settings, start_step, share, patch_of, name_of))
+    sound = _Sound(patch_of, name_of)   # one for all batches: a run reads some again at its end, and tells of none twice
+    return Source(size, lambda start_step, share=WHOLE: _batches(settings, start_step, share, sound))
 
 
-def _batches(settings, start_step: int, share: Share, patch_of, name_of) -> tf.data.Dataset:
+def _batches(settings, start_step: int, share: Share, sound: _Sound) -> tf.data.Dataset:
     """Batches (b, p, p, 3) uint8, or a share of each, from the given step on, without end."""
-    sound = _Sound(patch_of, name_of)
-
     def patch(n):
         p = settings.patchsize
         return tf.ensure_shape(crops.flip(sound.patch_of(n), seed_of(settings, n, 2)), (p, p, 3))

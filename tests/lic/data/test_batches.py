@@ -67,3 +67,12 @@ def test_picture_that_breaks_in_its_middle_is_replaced_and_named_once_and_others
     np.testing.assert_array_equal(patches[~was_broken], whole[~was_broken])
     assert not (patches[:, :, 0, 0, 0] // 40 == 3).any()
     assert capfd.readouterr().err == f"'{tmp_path / '3.png'}' can't be decoded: other pictures take its place\n"
+
+
+def test_picture_that_breaks_is_named_once_by_whoever_reads_the_same_source_again(settings, tmp_path, capfd):
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "sound.png")
+    broken_png(tmp_path / "broken.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    source = data.open_source(settings(tmp_path))
+    for _ in range(2):
+        list(source.batches(0).take(2))
+    assert capfd.readouterr().err.count("broken.png") == 1
