@@ -57,7 +57,7 @@ def source(settings, size: int, contents_of, name_of) -> Source:
         place = contents_of(n), settings.patchsize, seed_of(settings, n, 1)
         return crops.shrink_and_cut(*place, seed_of(settings, n, 3)) if settings.resize else crops.cut(*place)
 
-    sound = _Sound(patch_of, name_of)   # one for all batches: a run reads some again at its end, and tells of none twice
+    sound = _Sound(patch_of, name_of)   # one for all batches: a run reads some again at its end and tells of none twice
     return Source(size, lambda start_step, share=WHOLE: _batches(settings, start_step, share, sound))
 
 
