@@ -27,7 +27,8 @@ def of_file(path: str) -> dict:
         "width": header.width, "height": header.height,
         "bytes": len(data), "bits_per_pixel": round(8 * len(data) / (header.width * header.height), 6),
         "tiles": len(records), "tile": " x ".join(map(str, header.tile[::-1])) if header.tile else "none",
-        "string_bytes": [sum(map(len, strings)) for strings in zip(*(r.strings for r in records))]}
+        "string_bytes": [sum(map(len, strings)) for strings in zip(*(r.strings for r in records))],
+        "metadata_bytes": {kind.strip().lower(): len(held) for kind, held in header.chunks}}
 
 
 def of_model(folder: str, runtime: config.Runtime) -> dict:
@@ -65,7 +66,7 @@ def lines(facts: dict) -> list[str]:
 
 def _readable(value) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_readable(v)}" for name, v in value.items())
+        return ", ".join(f"{name} {_readable(v)}" for name, v in value.items()) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) and value > 99999 else str(value)

@@ -161,8 +161,11 @@ class Run:
                         f"model: multiples of {STRIDE} waste nothing")
         if self.begins_with:
             reports.say(f"beginning with the weights of '{s.init_from}'")
-        if self.resumed:
+        if self.resumed and int(self.steps) < self.total:
             reports.say(f"going on from step {int(self.steps)} of {self.total}")
+        elif self.resumed:
+            reports.say(f"nothing is left to learn: step {int(self.steps)} is reached, and {self.total} are wanted "
+                        "(--epochs x --steps_per_epoch); the model is written anew")
 
     def _step(self, batch):
         """All that changes in a step, in one function: an interruption finds either all of it done or nothing."""

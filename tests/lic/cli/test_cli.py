@@ -80,7 +80,8 @@ def desk_folder(tmp_path_factory):
     start = bitstream.prefix(Arithmetic.PORTABLE, 0x14, 0, b"\1\2\3\4")
     (folder / "file.tfci").write_bytes(bitstream.build(start, 100, 50, [Record(0, (1, 2), (b"abc", b"de"), 3)]))
     (folder / "tiles.tfci").write_bytes(
-        bitstream.build(start, 100, 150, [Record(0, (1, 2), (b"abc", b"de"), 3)] * 2, (128, 256)))
+        bitstream.build(start, 100, 150, [Record(0, (1, 2), (b"abc", b"de"), 3)] * 2, (128, 256),
+                        [("EXIF", bytes(10)), ("XMP ", b"rdf")]))
     (folder / "float32.tfci").write_bytes(
         bitstream.build(bitstream.prefix(Arithmetic.FLOAT32, 0xff, 0, b"\1\2\3\4"), 1, 1, [Record(0, (1,), (b"",), 2)]))
     (folder / "cut.tfci").write_bytes((folder / "file.tfci").read_bytes()[:-3])
@@ -168,11 +169,14 @@ def test_info_of_a_file_needs_no_tensorflow(desk_folder):
     assert json.loads(as_json[1]) == {
         "file": str(desk_folder / "file.tfci"), "script": "lsk2023", "preset": "tiny", "weights_id": "01020304",
         "bundled": False, "arithmetic": "portable", "quality": "none", "width": 100, "height": 50, "bytes": size,
-        "bits_per_pixel": round(8 * size / 5000, 6), "tiles": 1, "tile": "none", "string_bytes": [3, 2]}
+        "bits_per_pixel": round(8 * size / 5000, 6), "tiles": 1, "tile": "none", "string_bytes": [3, 2],
+        "metadata_bytes": {}}
     facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in plain[1].splitlines())
     assert facts["weights id"] == "01020304" and facts["width"] == "100" and facts["bundled"] == "no"
+    assert facts["metadata bytes"] == "none"
     about = json.loads(tiles[1])
     assert (about["tiles"], about["tile"], about["string_bytes"]) == (2, "256 x 128", [6, 4])
+    assert about["metadata_bytes"] == {"exif": 10, "xmp": 3}
     assert json.loads(other[1])["script"] == "unknown" and json.loads(other[1])["arithmetic"] == "float32"
 
 

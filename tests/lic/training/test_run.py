@@ -136,7 +136,7 @@ def test_finished_run_started_again_only_saves(long, tmp_path, capsys):
     made_of, _, _ = long
     made_of = dataclasses.replace(made_of, model_path=str(tmp_path / "elsewhere"))
     run_of(made_of).train()
-    assert "going on from step 15 of 15" in capsys.readouterr().err
+    assert "nothing is left to learn: step 15 is reached, and 15 are wanted" in capsys.readouterr().err
     stored = [np.load(os.path.join(folder, "weights.npz")) for folder in (
         os.path.join(made_of.train_path, "model"), made_of.model_path)]
     assert all(np.array_equal(stored[0][name], stored[1][name]) for name in stored[0].files)
