@@ -109,37 +109,51 @@ class Lazily(dict):
 
 
 @pytest.fixture(scope="session")
-def saved(lively, tmp_path_factory) -> dict[str, Path]:
-    """The folder of a tiny model of each script, with weights that make something of a picture.
-
-    The processes of a run share them: making one takes tens of seconds.
-    """
-    from lic import graph_storing, weights
+def shared(tmp_path_factory):
+    """shared(name, make): the folder that make(path) wrote, once for all processes of a run."""
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "models"
     folder.mkdir(exist_ok=True)
 
-    def made(name: str) -> Path:
+    def one(name: str, make) -> Path:
         with FileLock(folder / f"{name}.lock"):
             if not (folder / name).exists():
-                model = lively(name)
-                model.freeze()
-                weights.save(model, name, str(folder / "new" / name))
-                graph_storing.save(str(folder / "new" / name))
+                make(folder / "new" / name)
                 os.rename(folder / "new" / name, folder / name)
         return folder / name
 
-    return Lazily(made)
+    return one
+
+
+def _save(model, script: str, folder: Path) -> None:
+    """As `train` does in the end."""
+    from lic import graph_storing, weights
+    model.freeze()
+    weights.save(model, script, str(folder))
+    graph_storing.save(str(folder))
 
 
 @pytest.fixture(scope="session")
-def saved_many(many_rates, tmp_path_factory) -> Path:
-    """The folder of a tiny model of many rates of `hypmqw2022`, without stored graphs."""
-    from lic import weights
-    model, folder = many_rates("hypmqw2022"), tmp_path_factory.mktemp("many") / "model"
-    model.freeze()
-    weights.save(model, "hypmqw2022", str(folder))
-    return folder
+def saved(lively, shared) -> dict[str, Path]:
+    """The folder of a tiny model of each script, with weights that make something of a picture."""
+    return Lazily(lambda script: shared(script, lambda folder: _save(lively(script), script, folder)))
+
+
+@pytest.fixture(scope="session")
+def saved_many(many_rates, shared) -> Path:
+    """The folder of a tiny model of many rates of `hypmqw2022`."""
+    return shared("many", lambda folder: _save(many_rates("hypmqw2022"), "hypmqw2022", folder))
+
+
+@pytest.fixture(scope="session")
+def exported(saved, shared) -> dict[str, str]:
+    """The SavedModel of each of these folders, made by its command."""
+    from lic import cli
+
+    def export(script: str, folder: Path) -> None:
+        assert cli.run(script, ["export", str(folder / "1"), "--model_path", str(saved[script])]) == 0
+
+    return Lazily(lambda script: str(shared(f"exported-{script}", lambda folder: export(script, folder)) / "1"))
 
 
 @pytest.fixture(scope="session")

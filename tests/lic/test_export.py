@@ -15,22 +15,10 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 import lic
-from lic import bitstream, cli, export, graph_images, images, op_errors, stored_graph
+from lic import bitstream, export, graph_images, images, op_errors, stored_graph
 from lic.errors import DataError, UsageError
 from lic.stored_graph import StoredGraph
-from tests.lic.conftest import Lazily
 from tests.scripts import ELIC_ALONE
-
-
-@pytest.fixture(scope="module")
-def exported(saved, tmp_path_factory) -> dict[str, str]:
-    """The SavedModel of each script, made by its command."""
-    def made(script: str) -> str:
-        folder = str(tmp_path_factory.mktemp("exported") / script / "1")
-        assert cli.run(script, ["export", folder, "--model_path", str(saved[script])]) == 0
-        return folder
-
-    return Lazily(made)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def model(many_rates):
 
 @pytest.fixture(scope="module")
 def coder(saved_many):
-    return lic.load(str(saved_many))
+    return lic.load(str(saved_many), stored=False)
 
 
 @pytest.fixture(scope="module")

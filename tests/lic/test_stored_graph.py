@@ -21,11 +21,9 @@ from tests.scripts import ROOT, SCRIPTS, WITHOUT_TCM
 
 
 @pytest.fixture(scope="module")
-def many(saved_many, tmp_path_factory):
-    """The folder of a tiny model of many rates, with graphs."""
-    folder = str(shutil.copytree(saved_many, tmp_path_factory.mktemp("many") / "model"))
-    graph_storing.save(folder)
-    return folder
+def many(saved_many):
+    """(the codec of a model of many rates, the same of its model)."""
+    return lic.load(str(saved_many)), lic.load(str(saved_many), stored=False)
 
 
 def pixels_of(picture, *size: int, **kwargs) -> np.ndarray:
@@ -53,7 +51,7 @@ def test_stored_graphs_take_batches(saved, traced, picture):
 
 
 def test_stored_graphs_know_every_quality_and_its_estimate(many, picture):
-    stored, traced = lic.load(many), lic.load(many, stored=False)
+    stored, traced = many
     x = pixels_of(picture, 64, 96)
     for quality in (1, 37.5, 100):
         data = traced.compress(x, quality=quality)
@@ -63,7 +61,7 @@ def test_stored_graphs_know_every_quality_and_its_estimate(many, picture):
 
 
 def test_stored_slope_refines_as_the_one_that_is_traced(many, picture):
-    stored, traced = lic.load(many), lic.load(many, stored=False)
+    stored, traced = many
     x = pixels_of(picture, 100, 150, seed=4)
     assert stored.compress(x, quality=40, effort=2) == traced.compress(x, quality=40, effort=2)
 
@@ -237,18 +235,18 @@ print(type(lic.load(sys.argv[-1], stored=False).graph).__name__)
 
 @pytest.mark.parametrize(("script", "more"), [("zyc2022", ()), ("hypmqw2022", ("--effort", 2))])
 def test_coding_with_stored_graphs_neither_builds_a_model_nor_loads_tfc_and_both_can_follow(
-        script, more, saved, many, picture, process, tmp_path):
+        script, more, saved, saved_many, picture, process, tmp_path):
     from PIL import Image
     Image.fromarray(pixels_of(picture, 40, 50)).save(tmp_path / "x.png")
-    model = many if more else saved[script]
+    model = saved_many if more else saved[script]
     ran = process("-c", LOADED, script, "compress", tmp_path / "x.png", *more, "--model_path", model, cwd=ROOT)
     assert (ran.code, ran.out.split("\n")[:2]) == (0, ["[]", "FileGraph"]), ran.err
 
 
-def test_every_weight_is_placed_into_the_graphs(many):
+def test_every_weight_is_placed_into_the_graphs(saved_many):
     """No weight is left in a function as a constant: it would go stale."""
-    with zipfile.ZipFile(f"{many}/{stored_graph.FILE}") as archive:
+    with zipfile.ZipFile(f"{saved_many}/{stored_graph.FILE}") as archive:
         about = json.loads(archive.read("about.json"))
     held = {about["arrays"][number] for numbers in about["functions"].values() for number in numbers}
-    model, _ = weights.load(many)
+    model, _ = weights.load(str(saved_many))
     assert held == set(weights.frozen_variables(model))

@@ -163,7 +163,7 @@ def checks_forged(rng, file, _):
 def escapes_forged(rng, file, _):
     values = rng.choice(file.tiles).escapes
     count = rng.choice((0, 1, 3, LONGEST))
-    values[:] = [rng.choice((0, 1, -1, 7, -300, 2 ** 26, -2 ** 27, rng.randrange(-99, 99))) for _ in range(count)]
+    values[:] = rng.choices((0, 1, -1, 7, -300, 2 ** 26, -2 ** 27, rng.randrange(-99, 99)), k=count)
 
 
 def escape_lost_or_added(rng, file, _):

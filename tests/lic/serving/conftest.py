@@ -41,29 +41,15 @@ def png(picture):
 
 
 @pytest.fixture(scope="session")
-def trained(lively, tmp_path_factory) -> Path:
-    """The folder of a tiny model; of one only, as each takes a while."""
-    from lic import weights
-    model, folder = lively(SCRIPT), tmp_path_factory.mktemp("trained") / SCRIPT
-    model.freeze()
-    weights.save(model, SCRIPT, str(folder))
-    return folder
+def codec(codecs):
+    """Of a tiny model; of one only, as each takes a while."""
+    return codecs[SCRIPT]
 
 
 @pytest.fixture(scope="session")
-def codec(trained):
-    """Its codec."""
-    import lic
-    return lic.load(str(trained))
-
-
-@pytest.fixture(scope="session")
-def exported(codec, tmp_path_factory) -> Path:
+def exported(exported) -> Path:
     """Its SavedModel."""
-    from lic import export
-    folder = tmp_path_factory.mktemp("exported") / "1"
-    export.save(codec, str(folder))
-    return folder
+    return Path(exported[SCRIPT])
 
 
 class Client:

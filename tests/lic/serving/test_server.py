@@ -84,10 +84,10 @@ def test_request_takes_no_longer_than_the_server_allows(toy, serving):
 
 
 @pytest.mark.slow
-def test_several_models_are_served_by_their_names_and_one_that_was_not_exported(exported, trained, serving, png,
+def test_several_models_are_served_by_their_names_and_one_that_was_not_exported(exported, saved, serving, png,
                                                                                 tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with serving(exported.parent, f"other={trained}") as server:
+    with serving(exported.parent, f"other={saved['hypmqw2022']}") as server:
         for model in (exported.parent.name, "other"):
             request = server.request("compress", model=model, image_bytes=[png(30, 20)])
             assert server.prediction.Predict(request).outputs["file_bytes"].string_val
