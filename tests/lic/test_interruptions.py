@@ -286,7 +286,7 @@ def test_killed_saving_leaves_the_old_model_or_the_new_or_a_line_that_says_so(sa
                              stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert saver.stdout.readline() == b"ready\n"
     until(lambda: (tmp_path / "model" / "model.json").exists(), saver)
-    for moment in range(8):
+    for moment in range(5):
         time.sleep(rng.uniform(0, 0.1))
         saver.send_signal(signal.SIGSTOP)  # what a kill would leave at this moment, without a new start for each
         shutil.copytree(tmp_path / "model", tmp_path / f"{moment}")

@@ -270,7 +270,9 @@ def as_variant(where):
     return where, SHALLOW if where == "lsk2023" else {}
 
 
-@pytest.mark.parametrize(("field", "where"), FLIPS, ids=["-".join(flip) for flip in FLIPS])
+@pytest.mark.parametrize(("field", "where"), [   # TCM has none of its own
+    pytest.param(*flip, marks=pytest.mark.slow if flip[1] == "lsk2023" else ()) for flip in FLIPS],
+    ids=["-".join(flip) for flip in FLIPS])
 def test_both_values_of_a_convention_work_and_differ(variant, usual, tiny_tables, picture, field, where):
     """With the same weights, as far as their shapes agree, the other value gives other numbers."""
     from lic import weights

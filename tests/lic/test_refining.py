@@ -12,7 +12,7 @@ from lic import export, loading, metrics, refining, slope
 from lic.coders import GaussianModel, scale_of_index
 from lic.errors import UsageError
 from lic.model import pad
-from tests.scripts import WITHOUT_TCM
+from tests.scripts import ELIC_ALONE
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def cost(codec, x, data: bytes, quality: float) -> float:
     return metrics.bits_per_pixel(len(data), *x.shape[:2]) + lmbda * metrics.mse(x, codec.decompress(data))
 
 
-@pytest.mark.parametrize("script", WITHOUT_TCM)
+@pytest.mark.parametrize("script", ELIC_ALONE)
 def test_refined_latent_costs_less(many_rates, x, script):
     model = many_rates(script)
     going, quality = slope.traced(model), np.array([70.0], np.float32)
