@@ -48,8 +48,9 @@ def codec(script: str, preset: str, runtime: config.Runtime):
 
 def save(script: str, preset: str, folder: str) -> None:
     """Writes such a model to a folder, as `train` does. Raises as `build` does."""
-    from lic import weights
+    from lic import graph_storing, weights
     weights.save(_frozen(script, preset), script, folder)
+    graph_storing.save(folder)
 
 
 def _frozen(script: str, preset: str, **options):

@@ -71,11 +71,11 @@ def _parse(data: bytes) -> np.ndarray:
     return np.zeros((1, 1, 3), np.uint8)
 
 
-def _codec(folder: str, model: str):
+def _codec(folder: str, model: str, **options):
     import lic
     if not model.endswith("-tiny") or os.path.isdir(model):
-        return lic.load(model)
-    return lic.load(str(_home(folder, model) / "model"))
+        return lic.load(model, **options)
+    return lic.load(str(_home(folder, model) / "model"), **options)
 
 
 def _exported(folder: Path):
@@ -105,7 +105,7 @@ def _prepare(folder: Path, model: str) -> None:
     codec = _codec(str(folder), model)
     for number, size in enumerate(SIZES):
         (home / f"{number}.tfci").write_bytes(_with_note(codec.compress(_picture(number, *size), tile=TILE), number))
-    export.save(codec, str(home / "export"))
+    export.save(_codec(str(folder), model, stored=False), str(home / "export"))
 
 
 def _with_note(data: bytes, number: int) -> bytes:
