@@ -71,9 +71,9 @@ def run(a: argparse.Namespace, flags: list[str]) -> int:
     if not storage.matches(pipeline.patterns_of(inputs)):
         raise UsageError(f"'{a.inputs}' matches no file")
     task = Task(out, bitstream.SUFFIX if a.command == "compress" else ".png", label)
-    options, work = pipeline.options_of(a.runner, a.workers, flags), _work(a)
+    engine, work = pipeline.engine_of(a.runner, a.workers, flags), _work(a)
     try:
-        counted = pipeline.run(inputs, task, work, a.batch, options)
+        counted = pipeline.run(inputs, task, work, a.batch, engine)
     except Exception as error:   # each engine has its own, most with a whole log inside
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise DataError(f"{a.runner} gave up: {reason}; the same command goes on from here") from None

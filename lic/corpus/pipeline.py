@@ -1,13 +1,15 @@
 """The whole run as one Beam pipeline: what there is to do is found, done in batches of one size, and written down.
 
 Gotcha: DirectRunner means Beam's FnApiRunner here. Beam's own DirectRunner first tries to download another program,
-Prism, which knows nothing of several processes.
+Prism, which knows nothing of several processes. These are ours (`lic.corpus.worker`): Beam's would log all they do.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import shlex
+import sys
 from typing import Any, Callable, NamedTuple
 
 import apache_beam as beam
@@ -16,12 +18,14 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import MetricsFilter
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from lic.corpus import steps
 from lic.corpus.records import Task
 
 MANIFEST, FAILURES = "manifest.jsonl", "failed.jsonl"
-_DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_WORKER = f"{shlex.quote(sys.executable)} -m lic.corpus.worker"   # for a shell
 
 
 class Work(NamedTuple):
@@ -32,9 +36,16 @@ class Work(NamedTuple):
     read: Callable[[str], Any]
 
 
-def run(pattern: str, task: Task, work: Work, batch: int, options: PipelineOptions) -> dict[str, int]:
+class Engine(NamedTuple):
+    """What runs a pipeline, and what it is told; without a runner the options name one."""
+
+    runner: FnApiRunner | None
+    options: PipelineOptions
+
+
+def run(pattern: str, task: Task, work: Work, batch: int, engine: Engine) -> dict[str, int]:
     """Does it all and returns what was counted: "done before", "written", "failed", "bytes" and "pixels" written."""
-    pipeline = beam.Pipeline(options=options)
+    pipeline = beam.Pipeline(engine.runner, engine.options)
     build(pipeline, pattern, task, work, batch)
     result = pipeline.run()
     result.wait_until_finish()
@@ -81,11 +92,10 @@ def base_of(pattern: str) -> str:
     return plain[:plain.rfind("/") + 1]
 
 
-def options_of(runner: str, workers: int, flags: list[str]) -> PipelineOptions:
-    """Beam's options: the engine, its processes where it is this machine, and whatever else it is to be told."""
+def engine_of(runner: str, workers: int, flags: list[str]) -> Engine:
+    """The engine of a name, its processes where it is this machine, and whatever else it is to be told."""
     quiet = "--default_sdk_harness_log_level=ERROR"   # before the flags, which may want it otherwise
     if runner != "DirectRunner":
-        return PipelineOptions([quiet, *flags, f"--runner={runner}"])
-    mode = "multi_processing" if workers > 1 else "in_memory"
-    return PipelineOptions([quiet, *flags, f"--runner={_DIRECT}", f"--direct_num_workers={workers}",
-                            f"--direct_running_mode={mode}"])
+        return Engine(None, PipelineOptions([quiet, *flags, f"--runner={runner}"]))
+    apart = SubprocessSDKEnvironment.from_command_string(_WORKER) if workers > 1 else None
+    return Engine(FnApiRunner(apart), PipelineOptions([quiet, *flags, f"--direct_num_workers={workers}"]))

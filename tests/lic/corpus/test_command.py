@@ -115,6 +115,7 @@ def test_killed_run_of_two_processes_goes_on_and_does_nothing_twice(photos, save
     assert 5 <= len(done) < 60
     ended = process(*words, cwd=ROOT)
     assert ended.code == 1 and f"{len(done)} done before, 1 failed" in ended.out, ended
+    assert not [line for line in ended.lines if line.startswith(("INFO", "WARNING"))], "of the processes of Beam"
     after = stamps(out)
     assert {name for name in done if after[out / name] != before[out / name]} == set()
     manifest = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from apache_beam.ml.inference.base import ModelHandler
+from apache_beam.transforms.environments import EmbeddedPythonEnvironment, SubprocessSDKEnvironment
 
 from lic.corpus import pipeline, steps, storage
 from lic.corpus.handlers import Failed, Made
@@ -44,7 +45,7 @@ def corpus(tmp_path):
 
     def run(label="shout"):
         task, work = Task(str(tmp_path / "out"), ".up", label), pipeline.Work(Shouter(), length, storage.read)
-        return pipeline.run(f"{tmp_path}/in/**/?", task, work, 2, pipeline.options_of("DirectRunner", 1, []))
+        return pipeline.run(f"{tmp_path}/in/**/?", task, work, 2, pipeline.engine_of("DirectRunner", 1, []))
 
     run.folder = tmp_path
     return run
@@ -104,12 +105,14 @@ def test_batches_have_fewer_inputs_where_they_are_large():
     assert [len(batch) for batch in steps.batches(((0, 0), jobs), 9)] == [5]
 
 
-@pytest.mark.parametrize(("workers", "mode"), [(1, "in_memory"), (3, "multi_processing")])
-def test_several_workers_are_several_processes(workers, mode):
-    options = pipeline.options_of("DirectRunner", workers, []).get_all_options()
-    assert (options["direct_num_workers"], options["direct_running_mode"]) == (workers, mode)
+@pytest.mark.parametrize(("workers", "kind"), [(1, EmbeddedPythonEnvironment), (3, SubprocessSDKEnvironment)])
+def test_several_workers_are_several_processes(workers, kind):
+    runner, options = pipeline.engine_of("DirectRunner", workers, [])
+    assert options.get_all_options()["direct_num_workers"] == workers
+    assert isinstance(runner._default_environment, kind)
 
 
 def test_flags_of_another_engine_reach_it():
-    options = pipeline.options_of("FlinkRunner", 1, ["--flink_master=host:8081"]).get_all_options()
-    assert (options["runner"], options["flink_master"]) == ("FlinkRunner", "host:8081")
+    runner, options = pipeline.engine_of("FlinkRunner", 1, ["--flink_master=host:8081"])
+    told = options.get_all_options()
+    assert (runner, told["runner"], told["flink_master"]) == (None, "FlinkRunner", "host:8081")
