@@ -91,15 +91,26 @@ def load(name: str, runtime: config.Runtime | None = None, stored: bool = True) 
     if os.path.isfile(os.path.join(folder, resources.SAVED_MODEL)):
         return _load_saved_model(folder, runtime, stored)
     if os.path.isfile(os.path.join(folder, resources.MODEL)):
-        return (stored and _load_stored(folder, runtime)) or _load_model(folder, runtime)
-    from lic import training
-    script, model = training.restore_model(folder, **options(runtime))
-    return from_model(model, script, weights.weights_id(weights.arrays_of(model)), runtime)
+        return _load_saved(folder, runtime, stored)
+    return _load_run(folder, runtime, stored)
 
 
 def options(runtime: config.Runtime) -> dict:
     """What a model is built with under these switches: keyword arguments of `lic.weights.load` and others."""
     return {"precision": runtime.precision, "arithmetic": ARITHMETICS[runtime.arithmetic], "xla": runtime.xla}
+
+
+def _load_saved(folder: str, runtime: config.Runtime, stored: bool) -> Codec:
+    return (stored and _load_stored(folder, runtime)) or _load_model(folder, runtime)
+
+
+def _load_run(folder: str, runtime: config.Runtime, stored: bool) -> Codec:
+    """Of the model that a run saved, so that both decode the same files; of its last checkpoint where it went on."""
+    from lic import training
+    if saved := training.saved_model(folder):
+        return _load_saved(saved, runtime, stored)
+    script, model = training.restore_model(folder, **options(runtime))
+    return from_model(model, script, weights.weights_id(weights.arrays_of(model)), runtime)
 
 
 def _load_model(folder: str, runtime: config.Runtime) -> Codec:

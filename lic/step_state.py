@@ -40,7 +40,7 @@ def further(folder: str, checkpoint: str | None) -> str | None:
     path = os.path.join(folder, STATE)
     if not os.path.isfile(path):
         return None
-    return path if checkpoint is None or steps_of(path) > _steps_of_checkpoint(checkpoint) else None
+    return path if checkpoint is None or steps_of(path) > steps_of_checkpoint(checkpoint) else None
 
 
 def steps_of(path: str) -> int:
@@ -48,7 +48,12 @@ def steps_of(path: str) -> int:
     return int(_arrays(path, ["steps"])["steps"])
 
 
-def _steps_of_checkpoint(checkpoint: str) -> int:
+def steps_of_checkpoint(checkpoint: str) -> int:
+    """How far a checkpoint of TensorFlow is.
+
+    Raises:
+      DataError: it is damaged.
+    """
     try:
         return int(tf.train.load_checkpoint(checkpoint).get_tensor("steps/.ATTRIBUTES/VARIABLE_VALUE"))
     except (ValueError, IndexError, tf.errors.OpError):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from lic.interrupts import Interrupted
 from lic.training.averaging import Average
-from lic.training.checkpoints import restore_model
+from lic.training.checkpoints import restore_model, saved_model
 from lic.training.noise import noise_from
 from lic.training.optimizer import optimizer_of
 from lic.training.run import Run
 from lic.training.schedules import Schedule
 from lic.training.validation import Validation
 
-__all__ = ["Average", "Interrupted", "Run", "Schedule", "Validation", "noise_from", "optimizer_of", "restore_model"]
+__all__ = ["Average", "Interrupted", "Run", "Schedule", "Validation", "noise_from", "optimizer_of", "restore_model",
+           "saved_model"]

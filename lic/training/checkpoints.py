@@ -7,7 +7,7 @@ import re
 
 import tensorflow as tf
 
-from lic import registry, step_state
+from lic import registry, step_state, weights
 from lic.errors import DataError
 from lic.op_errors import reason_of
 from lic.training import folder as folders
@@ -103,6 +103,30 @@ class Checkpoints:
             self._manager.save()
         except tf.errors.OpError as error:
             raise DataError(f"a checkpoint can't be written to '{self.folder}': {reason_of(error)}") from None
+
+
+def saved_model(folder: str) -> str | None:
+    """The folder of the model that a run saved, with tables of what it rounds; None where there is none, or an older.
+
+    Raises:
+      DataError: the run's state is damaged.
+    """
+    run, there = folders.read(folder), found(os.path.join(folder, FOLDER))
+    try:
+        about = weights.describe(folders.place_of_model(folder, run or {}))
+    except DataError:
+        return None
+    if not run or about.get("run") != run.get("identity", "") or about.get("steps") != _steps(folder, there):
+        return None
+    return folders.place_of_model(folder, run)
+
+
+def _steps(folder: str, there: list[str]) -> int | None:
+    """How far the run in a folder is that has these checkpoints."""
+    further = step_state.further(folder, there[0] if there else None)
+    if further:
+        return step_state.steps_of(further)
+    return step_state.steps_of_checkpoint(there[0]) if there else None
 
 
 def restore_model(folder: str, **kwargs):

@@ -53,6 +53,13 @@ def read_own(flag: str, path: str, script: str, preset: str) -> dict | None:
     return run
 
 
+def place_of_model(path: str, run: dict) -> str:
+    """Where the run in a folder saves its model; run is what `read` said."""
+    settings = run.get("settings")
+    elsewhere = settings.get("model_path") if isinstance(settings, dict) else None
+    return elsewhere if isinstance(elsewhere, str) and elsewhere else os.path.join(path, "model")
+
+
 class Folder:
     """The folder of one run.
 

@@ -10,9 +10,10 @@ import resource
 import numpy as np
 import pytest
 
+from lic import coders, loading, observing, tables, weights
 from lic.errors import DataError
-from lic.training import Run, restore_model
-from tests.lic.training.runs import MICRO, SCRIPT, looked_at, run_of
+from lic.training import Run, restore_model, saved_model
+from tests.lic.training.runs import MICRO, SCRIPT, looked_at, run_of, train
 
 
 def test_average_cannot_be_switched_on_in_the_middle_of_a_run(settings, tmp_path):
@@ -113,3 +114,30 @@ def test_two_damaged_checkpoints_are_one_line(twice, settings):
         run_of(settings())
     with pytest.raises(DataError, match=r"ckpt-2' is damaged"):
         restore_model(str(folder.parent))
+
+
+@pytest.mark.parametrize("elsewhere", ["", "model_elsewhere"])
+def test_finished_run_stands_for_the_model_that_it_saved_until_it_goes_on(elsewhere, settings, tmp_path,
+                                                                                       monkeypatch):
+    """With one weights id, so that each decodes the files of the other; tables of what was rounded are part of it."""
+    seen = np.zeros((len(coders.scales()), 8), np.int64)
+    seen[:, 0] = 1 << 20
+    monkeypatch.setattr(observing, "tables_of", lambda *_: tables.observed(coders.scales(), seen))
+    path = str(tmp_path / "run")
+    made = settings(epochs=1, model_path=elsewhere and str(tmp_path / elsewhere))
+    run = run_of(made)
+    assert saved_model(path) is None
+    train(run)
+    place = made.model_path or str(tmp_path / "run" / "model")
+    assert saved_model(path) == place
+    assert loading.load(path).about["weights_id"] == weights.describe(place)["weights_id"]
+    run.steps.assign_add(1)
+    run.checkpoints.save()
+    assert saved_model(path) is None
+
+
+def test_model_of_another_run_is_not_the_one_that_a_run_stands_for(settings, tmp_path):
+    train(run_of(settings(epochs=1)))
+    about = tmp_path / "run" / "run.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "identity": "another"}))
+    assert saved_model(str(tmp_path / "run")) is None
