@@ -265,7 +265,7 @@ HYPMQW2022 = (
     ELICPreset("elic-chandelier", 0x32, bytes_per_pixel=2600, hyper_hidden=((192, 192), (192, 288)),
                prior_filters=_COMPRESSAI, channel_context="first_and_last",
                conventions=replace(PYTORCH, hyper_order="means_first"), parameter_hidden=((640, 512),) * 5),
-    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=288, hyper_depth=48, N=(24, 48, 96), num_units=2,
+    ELICPreset("nano", 0x33, bytes_per_pixel=500, latent_depth=288, hyper_depth=48, N=(24, 48, 96), num_units=4,
                groups=(16, 32, 56, 80, 104), latent_attention=False, spatial_kernel=3,
                hyper_hidden=((48, 48), (48, 64)), hyper_out=128, channel_hidden=(32, 32), channel_kernel=3,
                context_order="channel_first", conventions=_ELIC_TENSORFLOW,

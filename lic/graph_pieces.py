@@ -137,6 +137,7 @@ def shortened(piece: Piece) -> Piece:
         node.input[:] = [renamed(name, short) for name in node.input]
         for attribute in [name for name in node.attr if name.startswith("_")]:   # hints, of which nobody needs any
             del node.attr[attribute]
+        node.ClearField("experimental_debug_info")   # it counts what this process traced before
     inputs, outputs = ([renamed(name, short) for name in names] for names in (piece.inputs, piece.outputs))
     return Piece(definition, inputs, outputs)
 

@@ -184,8 +184,7 @@ def _optimised(piece: Piece, seen: Iterable[str] = ()) -> Piece:
       seen: further nodes that stay.
     """
     from tensorflow.python.grappler import tf_optimizer
-    graph = graph_pieces.imported(piece.definition)
-    meta = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
+    meta = meta_graph_pb2.MetaGraphDef(graph_def=piece.definition)
     kept = meta_graph_pb2.CollectionDef()
     kept.node_list.value.extend([full(name) for name in (*piece.inputs, *piece.outputs, *seen)])
     meta.collection_def["train_op"].CopyFrom(kept)
