@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lic import files
-from lic.errors import DataError, UserError
+from lic.errors import DataError, UsageError
 
 _ZIP = b"PK\3\4"
 _BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."   # the magic number of the older format
@@ -62,7 +62,7 @@ def read(path: str) -> Checkpoint:
     Numbers come as float32, whatever type they have; on which device they were saved does not matter.
 
     Raises:
-      DataError: the file is missing, damaged, or none of these. UserError: PyTorch is missing or too old.
+      DataError: the file is missing, damaged, or none of these. UsageError: PyTorch is missing or too old.
     """
     files.require_file(path)
     torch = _torch()
@@ -80,9 +80,9 @@ def _torch():
     try:
         import torch
     except ImportError:
-        raise UserError("checkpoints are read with PyTorch, which is missing: pip install '.[convert]'") from None
+        raise UsageError("checkpoints are read with PyTorch, which is missing: pip install '.[convert]'") from None
     if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
-        raise UserError(f"PyTorch {torch.__version__} reads no checkpoint safely: pip install -U '.[convert]'")
+        raise UsageError(f"PyTorch {torch.__version__} reads no checkpoint safely: pip install -U '.[convert]'")
     return torch
 
 

@@ -29,7 +29,7 @@ PARAMETERS = {
     ("hypmqw2022", "elic"): 36_568_131,
     ("hypmqw2022", "elic-official"): 32_062_488,
     ("hypmqw2022", "elic-chandelier"): 33_781_059,
-    ("hypmqw2022", "nano"): 3_690_387,
+    ("hypmqw2022", "nano"): 3_848_979,
     ("hypmqw2022", "tiny"): 66_451,
 }
 

@@ -123,7 +123,7 @@ def _require_beam() -> None:
     try:
         import apache_beam  # noqa: F401
     except ImportError:
-        raise UserError("a corpus runs on Apache Beam, which is missing: pip install '.[beam]' (Python 3.10 or "
+        raise UsageError("a corpus runs on Apache Beam, which is missing: pip install '.[beam]' (Python 3.10 or "
                         "newer)") from None
 
 

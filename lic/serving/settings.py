@@ -7,7 +7,7 @@ import math
 
 import config
 from lic import ports
-from lic.errors import UsageError, UserError
+from lic.errors import UsageError
 
 _PACKAGES = ("aiohttp", "grpc", "grpc_health", "prometheus_client", "tensorflow_serving")
 
@@ -31,7 +31,7 @@ def demand_ports(settings: config.Serving) -> None:
 
 
 def require_packages() -> None:
-    """Raises UserError where a package of the optional extra is missing."""
+    """Raises UsageError where a package of the optional extra is missing."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"serving needs {', '.join(missing)}, which is missing: pip install '.[serve]'")
+        raise UsageError(f"serving needs {', '.join(missing)}, which is missing: pip install '.[serve]'")

@@ -120,5 +120,5 @@ def test_model_that_can_not_be_loaded_is_one_line(script, tmp_path):
 def test_missing_extra_is_one_line(process, toy):
     ran = process("-c", "import sys; sys.modules['aiohttp'] = None\nfrom lic import cli; cli.main('lsk2023')",
                   "serve", toy, cwd=ROOT)
-    assert (ran.code, ran.out) == (1, "") and "tensorflow" not in ran.err
+    assert (ran.code, ran.out) == (2, "") and "tensorflow" not in ran.err
     assert ran.lines == ["lsk2023: serving needs aiohttp, which is missing: pip install '.[serve]'"]
