@@ -196,9 +196,9 @@ def test_seal_is_that_of_the_symbols_and_their_place(codecs, saved, pixels):
 @pytest.fixture(scope="module")
 def escaping(saved):
     """(codec, picture) of a model whose tables are too narrow for its symbols: a third of them are escaped."""
-    model, identity = weights.load(str(saved["zyc2022"]))
+    model, identity = weights.load(str(saved["hypmqw2022"]))
     model.freeze(tables.gaussian(np.full(64, 0.05)), tables.gaussian(np.full(model.preset.hyper_depth, 0.05)))
-    coder = loading.from_model(model, "zyc2022", identity, config.Runtime())
+    coder = loading.from_model(model, "hypmqw2022", identity, config.Runtime())
     return coder, np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
 
 

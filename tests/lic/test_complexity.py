@@ -49,7 +49,7 @@ def test_nano_keeps_its_promise_of_four_million_parameters_and_forty_kmacs_a_pix
 
 
 def test_kmacs_a_pixel_do_not_depend_on_the_side_of_the_picture(build):
-    model = build("lsk2023")
+    model = build("zyc2022")   # of windows and convolutions
     assert complexity.kmacs_per_pixel(model, 256) == pytest.approx(complexity.kmacs_per_pixel(model, 512), rel=1e-3)
 
 

@@ -9,16 +9,17 @@ import numpy as np
 
 import lic
 from lic import registry, resources, weights
+from tests.lic.training.runs import MICRO, SCRIPT
 from tools import bundle
 
 
 def test_trained_model_becomes_the_bundled_one(tmp_path, monkeypatch, capsys):
-    trained, target = tmp_path / "trained", tmp_path / "hypmqw2022-nano"
-    model = registry.build("hypmqw2022", registry.preset("hypmqw2022", "tiny"))
+    trained, target = tmp_path / "trained", tmp_path / "zyc2022-nano"
+    model = registry.build(SCRIPT, MICRO)
     model.freeze()
     training = {"seed": 7, "train_path": "runs/7"}
-    weights.save(model, "hypmqw2022", str(trained), training=training, steps=3, note="not for others")
-    monkeypatch.setattr(resources, "bundled", lambda script: str(target) if script == "hypmqw2022" else None)
+    weights.save(model, SCRIPT, str(trained), training=training, steps=3, note="not for others")
+    monkeypatch.setattr(resources, "bundled", lambda script: str(target) if script == SCRIPT else None)
     monkeypatch.setattr(sys, "argv", ["bundle", str(trained)])
     bundle.main()
     about = json.loads((target / "model.json").read_text())

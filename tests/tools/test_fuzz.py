@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lic import bitstream
+from lic import bitstream, weights
 from lic.bitstream import Arithmetic, Record
 from lic.errors import DataError
+from tests.lic.training.runs import MICRO, SCRIPT
 from tests.tools import bad_decoders
 from tools.fuzz import __main__ as command
 from tools.fuzz import campaign, decoders, mutators, report
@@ -137,7 +138,10 @@ def run(tmp_path: Path, capsys, *arguments: str) -> tuple[int, str]:
     return code, capsys.readouterr().out
 
 
-def test_short_run_finds_nothing(tmp_path, capsys):
-    code, out = run(tmp_path, capsys, "--mutants", "88", "--models", "hypmqw2022-tiny", "--workers", "1")
+def test_short_run_finds_nothing(tmp_path, lively, capsys):
+    model = lively(SCRIPT, MICRO)
+    model.freeze()
+    weights.save(model, SCRIPT, str(tmp_path / "model"))
+    code, out = run(tmp_path, capsys, "--mutants", "88", "--models", str(tmp_path / "model"), "--workers", "1")
     assert re.search(r"^88 mutants, ", out, re.M)
     assert code == 0 and not (tmp_path / "kept").exists(), out

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lic import weights
 from lic.coders import gaussian_tables
+from tests.lic.training.runs import MICRO, SCRIPT
 from tools import observe
 
 
@@ -20,9 +21,9 @@ def called(monkeypatch, *arguments) -> None:
 
 
 def test_model_gets_tables_of_its_own_and_codes_with_them(lively, picture, tmp_path, monkeypatch, capsys):
-    trained, model = lively("hypmqw2022"), tmp_path / "model"
+    trained, model = lively(SCRIPT, MICRO), tmp_path / "model"
     trained.freeze()
-    weights.save(trained, "hypmqw2022", str(model), steps=3)
+    weights.save(trained, SCRIPT, str(model), steps=3)
     before, kept = weights.read(str(model))
     for n in range(3):
         Image.fromarray(picture(260, 300, seed=n)[0].astype(np.uint8)).save(tmp_path / f"{n}.png")
