@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DataError", "UsageError", "UserError", "load"]
 
 
-def load(name: str, stored: bool = True, **switches) -> Codec:
+def load(name: str, *, stored: bool = True, **switches) -> Codec:
     """A codec that compresses pictures to bytes and back.
 
     Args:

@@ -129,6 +129,7 @@ MISUSE = [  # (arguments, exit code, what the line says)
     (["compress", "picture.png", "/dev/stdout"], 2, "'/dev/stdout' is a stream"),
     (["compress", "-"], 2, "'-' is a stream"),
     (["decompress", "file.tfci", "/proc/self/fd/1"], 2, "'/proc/self/fd/1' is a stream"),
+    (["compress", "/dev/stdin"], 2, "nothing can lie beside it: name the output, or give --out DIR"),
     (["decompress", "file.tfci", "restored"], 2, "a picture's name ends in what says its format"),
     (["decompress", "file.tfci", "restored.xyz"], 2, ".xyz"),
     (["decompress", "file.tfci", "cut.tfci", "--original", "picture.png"], 2, "--original goes with one file"),
