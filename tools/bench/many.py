@@ -39,7 +39,7 @@ def measure(script: str, pixels: np.ndarray, rounds: int) -> list[dict]:
 def _rows(script: str, command: str, names: list[str], out: str, rounds: int) -> list[dict]:
     ways = ("one after another", "side by side")
     seconds = told_in_turns({way: functools.partial(_in_process, script, way, command, *names, "--out", out)
-                             for way in ways}, rounds)
+                             for way in ways}, rounds, before=0)
     return [{"work": f"{script} {command} {COUNT} pictures, {way}", "seconds": statistics.median(taken),
              "ratio": ratio(seconds[ways[0]], taken)} for way, taken in seconds.items()]
 
