@@ -12,6 +12,8 @@ import pytest
 from tests.scripts import SCRIPTS
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any test imports TensorFlow
+if "PYTEST_XDIST_WORKER" in os.environ:   # as many of these as cores: threads of each would be in the others' way
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 # Where these tests run in the background Ctrl-C is ignored, and so it would be by the commands that they start. Not by
 # `preexec_fn`, under which gRPC's handlers of forks may end a command before it begins.

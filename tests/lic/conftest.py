@@ -16,6 +16,8 @@ from filelock import FileLock
 
 from tests.scripts import ROOT
 
+_OURS = ("PYTHONPATH", "TF_CPP_MIN_LOG_LEVEL", "TF_NUM_INTRAOP_THREADS")   # no user sets them
+
 
 class Ran(NamedTuple):
     """How a process ended."""
@@ -31,7 +33,7 @@ class Ran(NamedTuple):
 
 def _process(*command, cwd=None, **environment) -> Ran:
     """Runs Python on `command` as a user would: no paths of ours in the environment."""
-    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "TF_CPP_MIN_LOG_LEVEL")}
+    variables = {k: v for k, v in os.environ.items() if k not in _OURS}
     done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, cwd=cwd, timeout=600,
                           env={**variables, "CUDA_VISIBLE_DEVICES": "", **environment})
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tensorflow.core.framework import function_pb2
 
 import config
 import lic
-from lic import export, graph_storing, stored_graph, weights
+from lic import export, graph_storing, resources, stored_graph, weights
 from lic.errors import DataError, UsageError
 from lic.file_graph import FileGraph
 from lic.stored_graph import StoredGraph
@@ -142,8 +143,14 @@ def test_function_that_lacks_nodes_is_refused_in_one_line(entry, saved, picture,
         lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
 
 
-def test_networks_of_slices_are_stored_once_and_called(saved):
-    archive = saved["lsk2023"] / stored_graph.FILE
+@pytest.fixture(scope="module")
+def tcm() -> str:
+    """The folder of the bundled TCM, whose slices have the same networks."""
+    return resources.bundled("lsk2023")
+
+
+def test_networks_of_slices_are_stored_once_and_called(tcm):
+    archive = Path(tcm) / stored_graph.FILE
     called = [node.op for node in function_of(archive, "encode.pb").node_def if node.op.startswith("layer_")]
     assert len(set(called)) < len(called) and {f"{name}.pb" for name in called} <= set(layers_of(archive))
 
@@ -155,8 +162,8 @@ def call_itself(nodes, entry: str) -> None:
 @pytest.mark.parametrize("change", [
     lambda nodes, _: setattr(nodes[0], "op", "WriteFile"), lambda nodes, _: setattr(nodes[0], "op", "layer_0"),
     call_itself], ids=["does more than compute", "calls what is not there", "calls itself"])
-def test_called_function_that_is_none_of_ours_is_refused_in_one_line(change, saved, picture, tmp_path):
-    shutil.copytree(saved["lsk2023"], tmp_path / "model")
+def test_called_function_that_is_none_of_ours_is_refused_in_one_line(change, tcm, picture, tmp_path):
+    shutil.copytree(tcm, tmp_path / "model")
     archive = tmp_path / "model" / stored_graph.FILE
     for entry in layers_of(archive):
         with_changed_function(archive, entry, lambda nodes, entry=entry: change(nodes, entry))
@@ -164,11 +171,11 @@ def test_called_function_that_is_none_of_ours_is_refused_in_one_line(change, sav
         lic.load(str(tmp_path / "model")).compress(pixels_of(picture, 40, 50))
 
 
-def test_models_whose_functions_have_the_same_names_in_their_archives_call_their_own(saved, picture, tmp_path):
+def test_models_whose_functions_have_the_same_names_in_their_archives_call_their_own(tcm, picture, tmp_path):
     """Whoever names a function of another model in his own must not get into that."""
     x = pixels_of(picture, 40, 50)
-    expected = lic.load(str(saved["lsk2023"])).compress(x)
-    shutil.copytree(saved["lsk2023"], tmp_path / "model")
+    expected = lic.load(tcm).compress(x)
+    shutil.copytree(tcm, tmp_path / "model")
     archive = tmp_path / "model" / stored_graph.FILE
 
     def round_up(nodes) -> None:
@@ -178,13 +185,13 @@ def test_models_whose_functions_have_the_same_names_in_their_archives_call_their
     for entry in layers_of(archive):
         with_changed_function(archive, entry, round_up)
     assert lic.load(str(tmp_path / "model")).compress(x) != expected
-    assert lic.load(str(saved["lsk2023"])).compress(x) == expected
+    assert lic.load(tcm).compress(x) == expected
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("name", ["encode", "decode", "synthesise"])
-def test_what_weights_alone_decide_is_not_computed_at_each_call(name, script, saved):
-    archive = saved[script] / stored_graph.FILE
+def test_what_weights_alone_decide_is_not_computed_at_each_call(name, script):
+    archive = Path(resources.bundled(script)) / stored_graph.FILE
     prepared = len(function_of(archive, f"{name}.weights.pb").signature.output_arg)
     main = function_of(archive, f"{name}.pb")
     known = {argument.name for argument in main.signature.input_arg[:prepared]}
