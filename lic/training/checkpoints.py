@@ -106,23 +106,20 @@ class Checkpoints:
 
 
 def saved_model(folder: str) -> str | None:
-    """The folder of the model that a run saved, with tables of what it rounds; None where there is none, or an older.
-
-    Raises:
-      DataError: the run's state is damaged.
-    """
-    run, there = folders.read(folder), found(os.path.join(folder, FOLDER))
+    """The folder of the model that a run saved, with tables of what it rounds; None where it saved none, or went on."""
+    run = folders.read(folder) or {}
+    place = folders.place_of_model(folder, run)
     try:
-        about = weights.describe(folders.place_of_model(folder, run or {}))
-    except DataError:
+        about = weights.describe(place)
+        is_last = (about.get("run"), about.get("steps")) == (run.get("identity", ""), _steps(folder))
+    except DataError:   # no model, or a damaged checkpoint
         return None
-    if not run or about.get("run") != run.get("identity", "") or about.get("steps") != _steps(folder, there):
-        return None
-    return folders.place_of_model(folder, run)
+    return place if is_last else None
 
 
-def _steps(folder: str, there: list[str]) -> int | None:
-    """How far the run in a folder is that has these checkpoints."""
+def _steps(folder: str) -> int | None:
+    """How far the run in a folder is."""
+    there = found(os.path.join(folder, FOLDER))
     further = step_state.further(folder, there[0] if there else None)
     if further:
         return step_state.steps_of(further)

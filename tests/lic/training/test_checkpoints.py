@@ -136,6 +136,15 @@ def test_finished_run_stands_for_the_model_that_it_saved_until_it_goes_on(elsewh
     assert saved_model(path) is None
 
 
+def test_run_whose_last_checkpoint_is_damaged_stands_for_the_one_before(settings, tmp_path):
+    path = tmp_path / "run"
+    train(run_of(settings(epochs=2)))
+    assert saved_model(str(path)) == str(path / "model")
+    for file in path.glob("checkpoints/ckpt-3.*"):
+        file.write_bytes(file.read_bytes()[:100])
+    assert saved_model(str(path)) is None and loading.load(str(path)).about["preset"] == MICRO.name
+
+
 def test_model_of_another_run_is_not_the_one_that_a_run_stands_for(settings, tmp_path):
     train(run_of(settings(epochs=1)))
     about = tmp_path / "run" / "run.json"
