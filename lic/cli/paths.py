@@ -13,7 +13,7 @@ from lic.cli.notes import note
 from lic.errors import UsageError
 
 _STREAMS = re.compile(r"/dev/std(out|err)|/(dev|proc/self)/fd/[12]")
-_NO_PLACES = ("/dev/", "/proc/")   # where nobody keeps files
+_READ_STREAMS = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")
 
 
 def pairs(a: argparse.Namespace, suffix: str, is_output: Callable[[str], bool]) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def _expand(name: str) -> list[str]:
 
 
 def _target(source: str, suffix: str, folder: str | None) -> str:
-    if not folder and source.startswith(_NO_PLACES):
+    if not folder and _READ_STREAMS.fullmatch(source):
         raise UsageError(f"'{source}' is a stream, and nothing can lie beside it: name the output, or give --out DIR")
     return (os.path.join(folder, os.path.basename(source)) if folder else source) + suffix
 
