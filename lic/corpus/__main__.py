@@ -124,7 +124,7 @@ def _require_beam() -> None:
         import apache_beam  # noqa: F401
     except ImportError:
         raise UsageError("a corpus runs on Apache Beam, which is missing: pip install '.[beam]' (Python 3.10 or "
-                        "newer)") from None
+                         "newer)") from None
 
 
 def _summary(a: argparse.Namespace, counted: dict[str, int]) -> str:

@@ -107,8 +107,10 @@ class Checkpoints:
 
 def saved_model(folder: str) -> str | None:
     """The folder of the model that a run saved, with tables of what it rounds; None where it saved none, or went on."""
-    run = folders.read(folder) or {}
-    place = folders.place_of_model(folder, run)
+    run = folders.read(folder)
+    if run is None:
+        return None
+    place = folders.place_of_model(folder, str(run["settings"].get("model_path", "")))
     try:
         about = weights.describe(place)
         is_last = (about.get("run"), about.get("steps")) == (run.get("identity", ""), _steps(folder))

@@ -34,7 +34,9 @@ def read(path: str) -> dict | None:
     try:
         with open(os.path.join(path, RUN), encoding="utf-8") as file:
             about = json.load(file)
-        return {**about, "script": str(about["script"]), "preset": str(about["preset"])}
+        named = {"script": str(about["script"]), "preset": str(about["preset"])}
+        settings = about.get("settings")
+        return {**about, **named, "settings": settings if isinstance(settings, dict) else {}}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -53,11 +55,9 @@ def read_own(flag: str, path: str, script: str, preset: str) -> dict | None:
     return run
 
 
-def place_of_model(path: str, run: dict) -> str:
-    """Where the run in a folder saves its model; run is what `read` said."""
-    settings = run.get("settings")
-    elsewhere = settings.get("model_path") if isinstance(settings, dict) else None
-    return elsewhere if isinstance(elsewhere, str) and elsewhere else os.path.join(path, "model")
+def place_of_model(path: str, model_path: str) -> str:
+    """Where the run in a folder saves its model, by the setting of that name."""
+    return model_path or os.path.join(path, "model")
 
 
 class Folder:
@@ -94,7 +94,7 @@ class Folder:
         self._refuse_another_model(other is not None)
         if other is None:
             return
-        then = other["settings"] if isinstance(other.get("settings"), dict) else {}
+        then = other["settings"]
         self._refuse_another_aim(then)
         same_rate = then.get("learning_rate") == self.settings.learning_rate
         self.slowed = same_rate and other.get("slowed") is True
@@ -122,7 +122,7 @@ class Folder:
     @property
     def model(self) -> str:
         """Where the run saves its model."""
-        return self.settings.model_path or self.path("model")
+        return place_of_model(self.settings.train_path, self.settings.model_path)
 
     def _refuse_another_model(self, goes_on: bool) -> None:
         """It would be written over at the end."""

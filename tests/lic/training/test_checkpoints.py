@@ -117,8 +117,8 @@ def test_two_damaged_checkpoints_are_one_line(twice, settings):
 
 
 @pytest.mark.parametrize("elsewhere", ["", "model_elsewhere"])
-def test_finished_run_stands_for_the_model_that_it_saved_until_it_goes_on(elsewhere, settings, tmp_path,
-                                                                                       monkeypatch):
+def test_finished_run_stands_for_the_model_that_it_saved_until_it_goes_on(
+        elsewhere, settings, tmp_path, monkeypatch):
     """With one weights id, so that each decodes the files of the other; tables of what was rounded are part of it."""
     seen = np.zeros((len(coders.scales()), 8), np.int64)
     seen[:, 0] = 1 << 20
